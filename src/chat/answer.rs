@@ -1,0 +1,292 @@
+//! Answers in OpenAI's format, for vendors that speak another: the whole body and the chunks of a stream.
+
+use crate::json::Writer;
+use crate::refusal::Refusal;
+
+/// Why the model stopped. OpenAI's enum is closed: strict clients refuse any other word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// A natural end or a stop sequence.
+    Stop,
+    /// The token limit or the end of the context window.
+    Length,
+    /// The model wants tools to be called.
+    ToolCalls,
+    /// The answer was withheld or cut by a filter.
+    ContentFilter,
+}
+
+impl Finish {
+    /// OpenAI's word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Finish::Stop => "stop",
+            Finish::Length => "length",
+            Finish::ToolCalls => "tool_calls",
+            Finish::ContentFilter => "content_filter",
+        }
+    }
+}
+
+/// Tokens of one answer, by OpenAI's definition: cached and cache-written tokens are a part of `prompt`, reasoning
+/// tokens a part of `completion`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Everything that was read.
+    pub prompt: u64,
+    /// Everything that was written.
+    pub completion: u64,
+    /// Read from the vendor's prompt cache.
+    pub cached: u64,
+    /// Written to the vendor's prompt cache.
+    pub cache_write: u64,
+    /// Written as reasoning.
+    pub reasoning: u64,
+}
+
+impl Usage {
+    /// Writes the member `usage`.
+    fn render(&self, w: &mut Writer) {
+        w.key("usage").object(|w| {
+            w.key("prompt_tokens").number(self.prompt);
+            w.key("completion_tokens").number(self.completion);
+            w.key("total_tokens").number(self.prompt.saturating_add(self.completion));
+            w.key("prompt_tokens_details").object(|w| {
+                w.key("cached_tokens").number(self.cached);
+                if self.cache_write > 0 {
+                    w.key("cache_write_tokens").number(self.cache_write);
+                }
+            });
+            w.key("completion_tokens_details").object(|w| w.key("reasoning_tokens").number(self.reasoning));
+        });
+    }
+}
+
+/// A call that the model wants made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolCall {
+    /// The vendor's id, by which the result refers to the call.
+    pub id: String,
+    /// The function's name.
+    pub name: String,
+    /// The arguments, a JSON text.
+    pub arguments: String,
+}
+
+/// What all chunks of a stream, and a whole answer, share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The vendor's id of the answer.
+    pub id: String,
+    /// Unix time in seconds.
+    pub created: u64,
+    /// The model that answered, as the vendor names it.
+    pub model: String,
+}
+
+/// A whole answer with one choice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Id, time and model.
+    pub head: Head,
+    /// The text; empty means none.
+    pub text: String,
+    /// The model's reasoning, which is never part of the text; empty means none.
+    pub reasoning: String,
+    /// Why the model refused; empty means it did not.
+    pub refusal: String,
+    /// The calls that the model wants made.
+    pub tool_calls: Vec<ToolCall>,
+    /// Why it stopped.
+    pub finish: Finish,
+    /// What it cost in tokens.
+    pub usage: Usage,
+}
+
+impl Answer {
+    /// The body of a `chat.completion`.
+    pub fn render(&self) -> Vec<u8> {
+        let mut w = Writer::default();
+        w.object(|w| {
+            w.key("id").string(&self.head.id);
+            w.key("object").string("chat.completion");
+            w.key("created").number(self.head.created);
+            w.key("model").string(&self.head.model);
+            w.key("choices").array(|w| {
+                w.object(|w| {
+                    w.key("index").number(0);
+                    w.key("message").object(|w| self.render_message(w));
+                    w.key("logprobs").null();
+                    w.key("finish_reason").string(self.finish.name());
+                });
+            });
+            self.usage.render(w);
+        });
+        w.finish()
+    }
+
+    fn render_message(&self, w: &mut Writer) {
+        let given = |text: &'_ str| (!text.is_empty()).then(|| text.to_owned());
+        w.key("role").string("assistant");
+        w.key("content").string_or_null(given(&self.text).as_deref());
+        w.key("refusal").string_or_null(given(&self.refusal).as_deref());
+        if !self.reasoning.is_empty() {
+            w.key("reasoning_content").string(&self.reasoning);
+        }
+        if !self.tool_calls.is_empty() {
+            w.key("tool_calls").array(|w| {
+                for call in &self.tool_calls {
+                    w.object(|w| {
+                        w.key("id").string(&call.id);
+                        w.key("type").string("function");
+                        w.key("function").object(|w| {
+                            w.key("name").string(&call.name);
+                            w.key("arguments").string(&call.arguments);
+                        });
+                    });
+                }
+            });
+        }
+    }
+}
+
+/// One step of a streamed answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delta<'a> {
+    /// The first chunk: the role, and empty content.
+    Role,
+    /// A piece of the text.
+    Text(&'a str),
+    /// A piece of the reasoning.
+    Reasoning(&'a str),
+    /// A piece of the refusal.
+    Refusal(&'a str),
+    /// A tool call begins; `index` counts tool calls from 0.
+    Call {
+        /// Which tool call.
+        index: usize,
+        /// The vendor's id of it.
+        id: &'a str,
+        /// The function's name.
+        name: &'a str,
+    },
+    /// A piece of a tool call's arguments.
+    Arguments {
+        /// Which tool call.
+        index: usize,
+        /// The piece of JSON text.
+        piece: &'a str,
+    },
+}
+
+impl Head {
+    /// Appends the chunk for one step.
+    pub fn delta(&self, delta: Delta<'_>, out: &mut Vec<u8>) {
+        self.chunk(out, |w| {
+            w.key("choices").array(|w| choice(w, None, |w| render_delta(delta, w)));
+        });
+    }
+
+    /// Appends the chunk that says why the model stopped.
+    pub fn finish(&self, finish: Finish, out: &mut Vec<u8>) {
+        self.chunk(out, |w| {
+            w.key("choices").array(|w| choice(w, Some(finish), |_| {}));
+        });
+    }
+
+    /// Appends the chunk that carries the usage and no choice.
+    pub fn usage(&self, usage: &Usage, out: &mut Vec<u8>) {
+        self.chunk(out, |w| {
+            w.key("choices").array(|_| {});
+            usage.render(w);
+        });
+    }
+
+    fn chunk(&self, out: &mut Vec<u8>, rest: impl FnOnce(&mut Writer)) {
+        data(out, |w| {
+            w.object(|w| {
+                w.key("id").string(&self.id);
+                w.key("object").string("chat.completion.chunk");
+                w.key("created").number(self.created);
+                w.key("model").string(&self.model);
+                rest(w);
+            });
+        });
+    }
+}
+
+/// Appends the event that ends a good stream.
+pub fn done(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"data: [DONE]\n\n");
+}
+
+/// Appends the event that ends a broken stream. Nothing may follow it, least of all a `[DONE]`: the official SDKs raise
+/// on it, and a client that ignores it must not take half an answer for a whole one.
+pub fn failed(refusal: &Refusal, out: &mut Vec<u8>) {
+    data(out, |w| w.object(|w| refusal.render(w)));
+}
+
+/// Appends an event whose data is relayed as it is; line ends in it would tear the event apart, so each starts a new
+/// data line.
+pub fn relay(text: &str, out: &mut Vec<u8>) {
+    for line in text.split('\n') {
+        out.extend_from_slice(b"data: ");
+        out.extend_from_slice(line.as_bytes());
+        out.push(b'\n');
+    }
+    out.push(b'\n');
+}
+
+/// Appends a comment, which clients ignore and proxies take for life.
+pub fn keep_alive(out: &mut Vec<u8>) {
+    out.extend_from_slice(b": keep-alive\n\n");
+}
+
+fn data(out: &mut Vec<u8>, fill: impl FnOnce(&mut Writer)) {
+    out.extend_from_slice(b"data: ");
+    let mut w = Writer::onto(std::mem::take(out));
+    fill(&mut w);
+    *out = w.finish();
+    out.extend_from_slice(b"\n\n");
+}
+
+fn choice(w: &mut Writer, finish: Option<Finish>, delta: impl FnOnce(&mut Writer)) {
+    w.object(|w| {
+        w.key("index").number(0);
+        w.key("delta").object(delta);
+        w.key("logprobs").null();
+        w.key("finish_reason").string_or_null(finish.map(Finish::name));
+    });
+}
+
+fn render_delta(delta: Delta<'_>, w: &mut Writer) {
+    match delta {
+        Delta::Role => {
+            w.key("role").string("assistant");
+            w.key("content").string("");
+        }
+        Delta::Text(text) => w.key("content").string(text),
+        Delta::Reasoning(text) => w.key("reasoning_content").string(text),
+        Delta::Refusal(text) => w.key("refusal").string(text),
+        Delta::Call { index, id, name } => tool_call(w, index, |w| {
+            w.key("id").string(id);
+            w.key("type").string("function");
+            w.key("function").object(|w| {
+                w.key("name").string(name);
+                w.key("arguments").string("");
+            });
+        }),
+        Delta::Arguments { index, piece } => tool_call(w, index, |w| {
+            w.key("function").object(|w| w.key("arguments").string(piece));
+        }),
+    }
+}
+
+fn tool_call(w: &mut Writer, index: usize, rest: impl FnOnce(&mut Writer)) {
+    w.key("tool_calls").array(|w| {
+        w.object(|w| {
+            w.key("index").number(index as u64);
+            rest(w);
+        });
+    });
+}

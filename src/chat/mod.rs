@@ -1,0 +1,12 @@
+//! The one format in the middle: OpenAI chat completions.
+//!
+//! Clients send it, vendors are translated to and from it, and nothing else is spoken between the roles. A [`Request`]
+//! is the client's body, checked and indexed; [`sse`] cuts a stream into events; [`answer`] writes whole answers and
+//! chunks of streams, for vendors that speak another format.
+
+pub mod answer;
+pub mod request;
+pub mod sse;
+
+pub use answer::{Delta, Finish, Usage};
+pub use request::Request;

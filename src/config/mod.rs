@@ -1,0 +1,158 @@
+//! `weir.yaml`, checked: what the rest of Weir works with.
+//!
+//! Configuration is parsed twice. `written` is a plain mirror of the file; `check` turns it into a [`Config`] or
+//! into the list of everything that is wrong with it, each with its path. After that nothing can say "invalid
+//! configuration": names are indices, digests are bytes, addresses are addresses. The command line and the filter use
+//! the same code, the one on the file, the other on the JSON that `weir render` puts into Envoy's `vm_config`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::vendor::Format;
+
+/// The whole configuration of a gateway.
+#[derive(Debug)]
+pub struct Config {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Envoy's own admin interface.
+    pub admin: Admin,
+    /// The vendors, in the order of the file.
+    pub vendors: Vec<Vendor>,
+    /// The models, in the order of the file.
+    pub models: Vec<Model>,
+    /// The client keys.
+    pub keys: Vec<Key>,
+    /// How vendors are tried.
+    pub routing: Routing,
+    /// Bounds on what clients may ask.
+    pub limits: Limits,
+}
+
+/// Where Envoy's admin interface listens: never anywhere that another machine can reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admin {
+    /// A loopback address.
+    Loopback(SocketAddr),
+    /// The path of a Unix socket.
+    Unix(String),
+}
+
+/// A vendor.
+#[derive(Debug)]
+pub struct Vendor {
+    /// Its name: in `serve`, in `x-weir-vendor`, in metric labels.
+    pub name: String,
+    /// Its wire format.
+    pub format: &'static dyn Format,
+    /// Where it is; `None` for the built-in echo vendor.
+    pub endpoint: Option<Endpoint>,
+    /// Where its credential is kept; `None` if it takes none.
+    pub credential: Option<Secret>,
+    /// Azure's `api-version`.
+    pub api_version: Option<String>,
+    /// A file with the certificate authorities to trust instead of the system's.
+    pub ca_file: Option<String>,
+}
+
+/// A vendor's `url`, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Whether the scheme is https.
+    pub tls: bool,
+    /// A name or an address; an IPv6 address has no brackets here.
+    pub host: String,
+    /// The port, 443 or 80 where the url names none.
+    pub port: u16,
+    /// The path, without a slash at its end: `/v1` or empty.
+    pub path: String,
+}
+
+/// Where a secret is kept. The secret itself is only ever read by Envoy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Secret {
+    /// An environment variable of the Envoy process.
+    Env(String),
+    /// A file.
+    File(String),
+}
+
+/// A model that clients can ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Model {
+    /// Its name.
+    pub name: String,
+    /// Who serves it, in order of preference. Empty if every vendor that does was left out for want of a credential.
+    pub serve: Vec<Hop>,
+}
+
+/// One vendor that serves a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hop {
+    /// The index of the vendor in [`Config::vendors`].
+    pub vendor: usize,
+    /// The model's name at this vendor.
+    pub model: String,
+}
+
+/// A client key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Its name in logs.
+    pub name: String,
+    /// The SHA-256 of the key; the key itself is nowhere.
+    pub sha256: [u8; 32],
+    /// Which models it may use.
+    pub models: Permission,
+}
+
+/// Which models a key may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Permission {
+    /// All of them.
+    All,
+    /// Those with these indices in [`Config::models`].
+    Only(Vec<usize>),
+}
+
+impl Permission {
+    /// Whether the model with this index may be used.
+    pub fn covers(&self, model: usize) -> bool {
+        match self {
+            Permission::All => true,
+            Permission::Only(models) => models.contains(&model),
+        }
+    }
+}
+
+/// How vendors are tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Routing {
+    /// How many attempts a request may take, the first included.
+    pub attempts: usize,
+    /// How long a vendor may take until its first token, or its whole answer if it does not stream.
+    pub first_token_timeout: Duration,
+    /// How long a stream may be silent between two pieces.
+    pub idle_timeout: Duration,
+    /// How long a request may take in all.
+    pub total_timeout: Duration,
+}
+
+/// Bounds on what clients may ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest request body, in bytes.
+    pub body_bytes: usize,
+}
+
+impl Config {
+    /// The model of this name, with its index.
+    pub fn model(&self, name: &str) -> Option<(usize, &Model)> {
+        self.models.iter().enumerate().find(|(_, model)| model.name == name)
+    }
+
+    /// The vendor of this name, with its index.
+    pub fn vendor(&self, name: &str) -> Option<(usize, &Vendor)> {
+        self.vendors.iter().enumerate().find(|(_, vendor)| vendor.name == name)
+    }
+}

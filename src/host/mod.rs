@@ -1,0 +1,1 @@
+//! The adapter between proxy-wasm and the core.

@@ -1,0 +1,20 @@
+//! Weir: an AI API gateway that lives inside Envoy.
+//!
+//! The crate is a library that happens to be run by Envoy. Everything below is pure - it builds and tests natively -
+//! except `host`, which exists for Envoy's target alone and turns the proxy-wasm callbacks into events for [`flow`] and
+//! its effects into host calls. `docs/architecture.md` is the map.
+
+pub mod chat;
+pub mod config;
+pub mod json;
+pub mod refusal;
+pub mod vendor;
+
+#[cfg(target_os = "wasi")]
+mod host;
+
+#[cfg(all(test, not(target_family = "wasm")))]
+pub(crate) use core::prelude::v1::test;
+/// The attribute of a test that runs natively and, compiled to wasm, in a JavaScript engine.
+#[cfg(all(test, target_family = "wasm"))]
+pub(crate) use wasm_bindgen_test::wasm_bindgen_test as test;

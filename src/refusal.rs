@@ -1,0 +1,213 @@
+//! Every way in which Weir says no.
+//!
+//! A [`Refusal`] has two voices. The client reads the status and a body in the shape of the surface it called; the log
+//! and the metrics read a short, stable reason. This file is the only place where a status code is chosen for an answer
+//! that is no success, so the table of `docs/api.md` can be checked against it.
+
+use std::time::Duration;
+
+use crate::json::Writer;
+
+/// Which of the two error shapes a client expects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Surface {
+    /// `{"error": "text"}`, under `/api` and everywhere outside `/v1`.
+    Api,
+    /// OpenAI's `{"error": {"message", "type", "param", "code"}}`, under `/v1`.
+    OpenAi,
+}
+
+impl Surface {
+    /// The surface that a path belongs to.
+    pub fn of(path: &str) -> Surface {
+        match path.strip_prefix("/v1") {
+            Some(rest) if rest.is_empty() || rest.starts_with(['/', '?']) => Surface::OpenAi,
+            _ => Surface::Api,
+        }
+    }
+}
+
+/// An answer that is no success.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refusal {
+    /// The HTTP status.
+    pub status: u16,
+    /// The short stable name of what happened: in logs and metric labels.
+    pub reason: &'static str,
+    /// OpenAI's `type`.
+    pub kind: String,
+    /// OpenAI's `code`.
+    pub code: Option<String>,
+    /// The field of the request that is to blame, as a path such as `messages[2].role`.
+    pub param: Option<String>,
+    /// What is wrong and what to do, for the client.
+    pub message: String,
+    /// How long to wait before another try, where that is known.
+    pub retry_after: Option<Duration>,
+    /// The methods that the path takes, on a 405.
+    pub allow: Option<&'static str>,
+}
+
+impl Refusal {
+    fn new(status: u16, reason: &'static str, kind: &str, message: impl Into<String>) -> Refusal {
+        Refusal {
+            status,
+            reason,
+            kind: kind.to_owned(),
+            code: None,
+            param: None,
+            message: message.into(),
+            retry_after: None,
+            allow: None,
+        }
+    }
+
+    fn code(self, code: &str) -> Refusal {
+        Refusal { code: Some(code.to_owned()), ..self }
+    }
+
+    fn param(self, param: impl Into<String>) -> Refusal {
+        Refusal { param: Some(param.into()), ..self }
+    }
+
+    /// 400: the request as a whole cannot be read.
+    pub fn malformed(message: impl Into<String>) -> Refusal {
+        Refusal::new(400, "malformed", INVALID, message)
+    }
+
+    /// 400: one field of the request is wrong. The message is about the field and does not repeat its name.
+    pub fn invalid(param: impl Into<String>, message: &str) -> Refusal {
+        let param = param.into();
+        Refusal::new(400, "invalid", INVALID, format!("{param}: {message}")).param(param)
+    }
+
+    /// 400: no vendor that serves the model can express this field.
+    pub fn unsupported(param: impl Into<String>, vendor: &str) -> Refusal {
+        let param = param.into();
+        let message = format!("{param} is not supported by {vendor}");
+        Refusal::new(400, "unsupported", INVALID, message).code("unsupported_parameter").param(param)
+    }
+
+    /// 401: no key, or one that nobody has.
+    pub fn unauthorized(message: &str) -> Refusal {
+        Refusal::new(401, "unauthorized", INVALID, message).code("invalid_api_key")
+    }
+
+    /// 403: a good key without permission for this model.
+    pub fn forbidden(model: &str) -> Refusal {
+        let message = format!("this API key has no permission for the model {model:?}");
+        Refusal::new(403, "forbidden", INVALID, message).code("model_not_allowed").param("model")
+    }
+
+    /// 404: nothing is served under this path.
+    pub fn unknown_path(path: &str) -> Refusal {
+        let message = format!("nothing is served under {path}; the endpoints are listed in docs/api.md");
+        Refusal::new(404, "unknown_path", INVALID, message).code("unknown_url")
+    }
+
+    /// 404: no model has this name.
+    pub fn unknown_model(model: &str) -> Refusal {
+        let message = format!("the model {model:?} does not exist here; GET /v1/models lists those that do");
+        Refusal::new(404, "unknown_model", INVALID, message).code("model_not_found").param("model")
+    }
+
+    /// 405: the path exists, the method does not.
+    pub fn wrong_method(method: &str, path: &str, allow: &'static str) -> Refusal {
+        let message = format!("{path} takes {allow}, not {method}");
+        let refusal = Refusal::new(405, "wrong_method", INVALID, message).code("method_not_allowed");
+        Refusal { allow: Some(allow), ..refusal }
+    }
+
+    /// 413: the body is over the limit.
+    pub fn too_large(limit: usize) -> Refusal {
+        let message = format!("the request body is larger than {limit} bytes (limits.body_bytes)");
+        Refusal::new(413, "too_large", INVALID, message).code("request_too_large")
+    }
+
+    /// 415: the body has a coding that is not read.
+    pub fn encoded(coding: &str) -> Refusal {
+        let message = format!("content-encoding {coding:?} is not accepted: send the body as plain JSON");
+        Refusal::new(415, "encoded", INVALID, message)
+    }
+
+    /// 503: the model is configured, but every vendor that serves it was left out for want of a credential.
+    pub fn unserved(model: &str) -> Refusal {
+        let message = format!("no vendor that serves {model:?} has a credential; `weir check` names what is missing");
+        Refusal::new(503, "unserved", SERVER, message).code("model_unserved").param("model")
+    }
+
+    /// 500: Weir's own parts disagree; a defect or a configuration swapped under a request.
+    pub fn internal(message: &str) -> Refusal {
+        Refusal::new(500, "internal", SERVER, message).code("internal_error")
+    }
+
+    /// What a failed call to a vendor becomes; the table is in [`crate::vendor::failure`].
+    pub fn upstream(status: u16, reason: &'static str, kind: &str, code: &str, message: String) -> Refusal {
+        Refusal::new(status, reason, kind, message).code(code)
+    }
+
+    /// The body for a client of this surface.
+    pub fn body(&self, surface: Surface) -> Vec<u8> {
+        let mut w = Writer::default();
+        w.object(|w| match surface {
+            Surface::Api => w.key("error").string(self.summary()),
+            Surface::OpenAi => self.render(w),
+        });
+        w.finish()
+    }
+
+    /// Writes the member `error` in OpenAI's shape; all four keys are always there, as its schema demands.
+    pub fn render(&self, w: &mut Writer) {
+        w.key("error").object(|w| {
+            w.key("message").string(&self.message);
+            w.key("type").string(&self.kind);
+            w.key("param").string_or_null(self.param.as_deref());
+            w.key("code").string_or_null(self.code.as_deref());
+        });
+    }
+
+    /// One string for the plain surface. The text of a 401 is a promise of the public interface.
+    fn summary(&self) -> &str {
+        match self.status {
+            401 => "Unauthorized",
+            _ => &self.message,
+        }
+    }
+}
+
+/// OpenAI's type for everything that the client did wrong.
+pub const INVALID: &str = "invalid_request_error";
+/// OpenAI's type for everything that went wrong behind the client's back.
+pub const SERVER: &str = "server_error";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test;
+
+    #[test]
+    fn speaks_the_shape_of_the_surface() {
+        let refusal = Refusal::invalid("temperature", "must be between 0 and 2");
+        let text = |surface| String::from_utf8(refusal.body(surface)).unwrap();
+        assert_eq!(text(Surface::Api), r#"{"error":"temperature: must be between 0 and 2"}"#);
+        assert_eq!(
+            text(Surface::OpenAi),
+            r#"{"error":{"message":"temperature: must be between 0 and 2","type":"invalid_request_error","param":"temperature","code":null}}"#
+        );
+        assert_eq!(Refusal::unauthorized("no key").body(Surface::Api), br#"{"error":"Unauthorized"}"#);
+    }
+
+    #[test]
+    fn a_path_has_a_surface() {
+        for (path, surface) in [
+            ("/v1/models", Surface::OpenAi),
+            ("/v1", Surface::OpenAi),
+            ("/v1?x", Surface::OpenAi),
+            ("/v10", Surface::Api),
+            ("/api/v1", Surface::Api),
+            ("*", Surface::Api),
+        ] {
+            assert_eq!(Surface::of(path), surface, "{path}");
+        }
+    }
+}

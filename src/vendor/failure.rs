@@ -1,0 +1,292 @@
+//! What a failed call to a vendor becomes: an answer for the client, and whether another vendor is worth a try.
+//!
+//! One table serves all formats, because vendors agree on statuses more than on bodies. The vendor's own text is passed
+//! on where it is about the request; for a rejected credential it is not, since such texts quote parts of keys.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use crate::json::{Doc, Value};
+use crate::refusal::{INVALID, Refusal, SERVER};
+
+/// A failed attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failure {
+    /// The short name of what happened, in `x-weir-attempts`: the vendor's status, or a word.
+    pub outcome: Cow<'static, str>,
+    /// The answer, if no other vendor gives a better one.
+    pub refusal: Refusal,
+    /// Whether the next vendor of the plan is tried.
+    pub next: Next,
+}
+
+/// Whether the next vendor of the plan is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Another vendor may do better.
+    Try,
+    /// The request is at fault: every vendor would refuse it.
+    Stop,
+}
+
+/// What is wrong with a reply that began well.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fault {
+    /// The body, or an event, is not what the format promises; what was expected, for the log.
+    Unreadable(&'static str),
+    /// The vendor ended its stream in the middle of the answer.
+    CutOff,
+    /// An event, or the reply, is larger than Weir reads.
+    TooLong,
+    /// The vendor reported an error inside the stream.
+    Reported(Reported),
+}
+
+/// An error as the vendor told it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reported {
+    /// The text; empty where there is none.
+    pub message: String,
+    /// The vendor's word for it; empty where there is none.
+    pub kind: String,
+    /// A code; empty where there is none.
+    pub code: String,
+    /// The field at fault.
+    pub param: Option<String>,
+}
+
+impl Failure {
+    /// A reply whose status says that it is an error. `retry_after` is the header, in seconds.
+    pub fn from_status(vendor: &str, status: u16, retry_after: Option<Duration>, body: &[u8]) -> Failure {
+        let mut reported = Reported::parse(body);
+        let row = row(status, &reported);
+        if matches!(status, 401 | 403) {
+            reported =
+                Reported { message: "the gateway's own credential was rejected".to_owned(), ..Reported::default() };
+        }
+        let mut refusal = reported.refusal(vendor, &row);
+        refusal.retry_after = retry_after.filter(|_| matches!(refusal.status, 429 | 503));
+        Failure { outcome: Cow::Owned(status.to_string()), refusal, next: row.next }
+    }
+
+    /// A reply that began with a good status and went wrong before anything was sent to the client.
+    pub fn from_fault(vendor: &str, fault: Fault) -> Failure {
+        let word = match &fault {
+            Fault::Reported(_) => "error_event",
+            Fault::CutOff => "cut_off",
+            Fault::TooLong => "too_long",
+            Fault::Unreadable(_) => "bad_reply",
+        };
+        Failure { outcome: word.into(), refusal: fault.refusal(vendor), next: Next::Try }
+    }
+
+    /// No reply at all: the connection was refused or reset, or the name has no address.
+    pub fn unreachable(vendor: &str) -> Failure {
+        let message = format!("{vendor} could not be reached");
+        Failure {
+            outcome: "unreachable".into(),
+            refusal: Refusal::upstream(503, "upstream_unreachable", SERVER, "upstream_connection_error", message),
+            next: Next::Try,
+        }
+    }
+
+    /// No answer in time.
+    pub fn timeout(vendor: &str) -> Failure {
+        let message = format!("{vendor} did not answer in time");
+        Failure {
+            outcome: "timeout".into(),
+            refusal: Refusal::upstream(504, "upstream_timeout", SERVER, "timeout", message),
+            next: Next::Try,
+        }
+    }
+}
+
+impl Fault {
+    /// The error as the client is told it, in a body or in an event of a stream that has begun.
+    pub fn refusal(&self, vendor: &str) -> Refusal {
+        let broken = |message: String| Refusal::upstream(502, "upstream_error", SERVER, "upstream_error", message);
+        match self {
+            Fault::Unreadable(what) => broken(format!("{vendor} sent a reply that is not {what}")),
+            Fault::CutOff => broken(format!("{vendor} broke off before the answer was complete")),
+            Fault::TooLong => broken(format!("{vendor} sent more than the gateway reads")),
+            Fault::Reported(reported) => reported.refusal(vendor, &row(reported.status(), reported)),
+        }
+    }
+}
+
+impl Reported {
+    /// Reads an error body in any of the shapes in use; what is not JSON has no message.
+    pub fn parse(body: &[u8]) -> Reported {
+        Doc::parse(body.to_vec()).map(|doc| Reported::read(doc.root())).unwrap_or_default()
+    }
+
+    /// Reads `{"error": {..}}`, `{"error": "text"}`, `{"message": ..}` or `{"detail": ..}`.
+    pub fn read(root: Value<'_>) -> Reported {
+        let error = root.given("error").filter(|error| error.is_object()).unwrap_or(root);
+        let text = |name: &str| -> String {
+            let value = error.given(name);
+            value
+                .and_then(|v| v.as_str().or_else(|| v.as_u64().map(|_| Cow::Borrowed(v.raw()))))
+                .unwrap_or_default()
+                .into()
+        };
+        let message = ["message", "error", "detail"].map(text).into_iter().find(|m| !m.is_empty()).unwrap_or_default();
+        let param = Some(text("param")).filter(|param| !param.is_empty());
+        Reported { message, kind: text("type"), code: text("code"), param }
+    }
+
+    /// The status that a vendor would have sent for an error that came inside a stream.
+    fn status(&self) -> u16 {
+        match (self.kind.as_str(), self.code.as_str()) {
+            ("rate_limit_error" | "requests" | "tokens", _) | (_, "rate_limit_exceeded" | "429") => 429,
+            ("insufficient_quota", _) | (_, "insufficient_quota") => 429,
+            ("overloaded_error", _) => 529,
+            ("timeout_error", _) => 504,
+            ("invalid_request_error", _) => 400,
+            (_, code) => code.parse().ok().filter(|code| (400..600).contains(code)).unwrap_or(500),
+        }
+    }
+
+    fn refusal(&self, vendor: &str, row: &Row) -> Refusal {
+        let message = match self.message.as_str() {
+            "" => format!("{vendor} {}", row.says),
+            text => format!("{vendor}: {}", truncated(text)),
+        };
+        let own =
+            |word: &str, ours: &str| if row.relay && !word.is_empty() { word.to_owned() } else { ours.to_owned() };
+        let (kind, code) = (own(&self.kind, row.kind), own(&self.code, row.code));
+        let refusal = Refusal::upstream(row.status, row.reason, &kind, &code, message);
+        Refusal { param: self.param.clone().filter(|_| row.relay), ..refusal }
+    }
+}
+
+/// One row of the table: what a vendor's status becomes.
+struct Row {
+    status: u16,
+    reason: &'static str,
+    kind: &'static str,
+    code: &'static str,
+    /// Whether the vendor's own type, code and param are passed on.
+    relay: bool,
+    says: &'static str,
+    next: Next,
+}
+
+/// The table. Statuses that say "the client's request is wrong" stop the plan, all others go on to the next vendor.
+fn row(status: u16, reported: &Reported) -> Row {
+    let row =
+        |status, reason, kind, code, says| Row { status, reason, kind, code, relay: false, says, next: Next::Try };
+    let relay = |row: Row| Row { relay: true, ..row };
+    let stop = |row: Row| Row { next: Next::Stop, ..row };
+    let quota = reported.kind == "insufficient_quota" || reported.code == "insufficient_quota";
+    match status {
+        400 | 422 => stop(relay(row(400, "upstream_invalid", INVALID, "invalid_request", "refused the request"))),
+        401 | 403 => row(502, "upstream_auth", "upstream_auth_error", "upstream_auth_error", "rejected the credential"),
+        402 => row(502, "upstream_quota", SERVER, "insufficient_quota", "has no credit left for the gateway"),
+        404 => row(502, "upstream_not_found", SERVER, "upstream_model_not_found", "does not know the model"),
+        408 | 504 => row(504, "upstream_timeout", SERVER, "timeout", "did not answer in time"),
+        409 => relay(row(409, "upstream_conflict", INVALID, "conflict", "reports a conflict")),
+        413 => stop(row(413, "upstream_too_large", INVALID, "request_too_large", "finds the request too large")),
+        429 if quota => {
+            relay(row(429, "upstream_quota", "insufficient_quota", "insufficient_quota", "has no quota left"))
+        }
+        429 | 498 => {
+            relay(row(429, "upstream_rate_limit", "rate_limit_error", "rate_limit_exceeded", "is rate limited"))
+        }
+        503 => row(503, "upstream_unavailable", SERVER, "upstream_unavailable", "is unavailable"),
+        529 => row(503, "upstream_overloaded", "overloaded_error", "upstream_overloaded", "is overloaded"),
+        _ => row(502, "upstream_error", SERVER, "upstream_error", "failed"),
+    }
+}
+
+/// A vendor's text, cut to a length that no log or client minds.
+fn truncated(text: &str) -> &str {
+    const MOST: usize = 1000;
+    let end = text.char_indices().map(|(i, _)| i).take_while(|i| *i <= MOST).last().unwrap_or(0);
+    if text.len() <= MOST { text } else { text.get(..end).unwrap_or_default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test;
+
+    fn failure(status: u16, body: &str) -> Failure {
+        Failure::from_status("openai", status, None, body.as_bytes())
+    }
+
+    #[test]
+    fn maps_a_status_to_an_answer_and_a_decision() {
+        for (status, shown, next) in [
+            (400, 400, Next::Stop),
+            (401, 502, Next::Try),
+            (402, 502, Next::Try),
+            (403, 502, Next::Try),
+            (404, 502, Next::Try),
+            (408, 504, Next::Try),
+            (413, 413, Next::Stop),
+            (418, 502, Next::Try),
+            (422, 400, Next::Stop),
+            (429, 429, Next::Try),
+            (500, 502, Next::Try),
+            (502, 502, Next::Try),
+            (503, 503, Next::Try),
+            (504, 504, Next::Try),
+            (529, 503, Next::Try),
+        ] {
+            let failure = failure(status, "<html>");
+            assert_eq!((failure.refusal.status, failure.next), (shown, next), "{status}");
+            assert_eq!(failure.outcome, status.to_string());
+        }
+    }
+
+    #[test]
+    fn reads_every_shape_of_error_body() {
+        for (body, message) in [
+            (r#"{"error":{"message":"no such thing","type":"t","param":"p","code":"c"}}"#, "openai: no such thing"),
+            (r#"{"type":"error","error":{"type":"invalid_request_error","message":"bad"}}"#, "openai: bad"),
+            (r#"{"error":"text"}"#, "openai: text"),
+            (r#"{"statusCode":400,"message":"flat"}"#, "openai: flat"),
+            (r#"{"detail":"fastapi"}"#, "openai: fastapi"),
+            ("<html>", "openai refused the request"),
+            ("", "openai refused the request"),
+        ] {
+            assert_eq!(failure(400, body).refusal.message, message);
+        }
+        let refusal = failure(400, r#"{"error":{"message":"m","type":"t","param":"p","code":7}}"#).refusal;
+        assert_eq!(
+            (refusal.kind.as_str(), refusal.code.as_deref(), refusal.param.as_deref()),
+            ("t", Some("7"), Some("p"))
+        );
+    }
+
+    #[test]
+    fn a_rejected_credential_is_not_quoted() {
+        let refusal =
+            failure(401, r#"{"error":{"message":"Incorrect API key provided: sk-abc","code":"invalid_api_key"}}"#)
+                .refusal;
+        assert_eq!(refusal.message, "openai: the gateway's own credential was rejected");
+        assert_eq!(refusal.code.as_deref(), Some("upstream_auth_error"));
+    }
+
+    #[test]
+    fn an_error_event_has_the_status_it_would_have_had() {
+        for (kind, code, status) in [
+            ("overloaded_error", "", 503),
+            ("rate_limit_error", "", 429),
+            ("api_error", "", 502),
+            ("", "rate_limit_exceeded", 429),
+            ("", "503", 503),
+            ("server_error", "", 502),
+        ] {
+            let reported = Reported { kind: kind.into(), code: code.into(), ..Reported::default() };
+            assert_eq!(Fault::Reported(reported).refusal("claude").status, status, "{kind} {code}");
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        let body = format!(r#"{{"error":"{}"}}"#, "é".repeat(5000));
+        assert!(failure(400, &body).refusal.message.len() < 1100);
+    }
+}

@@ -1,0 +1,187 @@
+//! Vendors: the wire formats that Weir translates to and from.
+//!
+//! A [`Format`] is one page: the request out, the reply back, the stream back. Errors need no page of their own, all
+//! formats share the table in [`failure`]. [`FORMATS`] is the only list of them; `weir.yaml`, the documentation and the
+//! conformance tests read it. Translation always starts from the client's own request, because it runs again on every
+//! attempt, and a format knows nothing of the others.
+
+mod anthropic;
+mod azure;
+mod echo;
+pub mod failure;
+mod openai;
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::chat::Request;
+use crate::chat::request::Delivery;
+pub use failure::{Failure, Fault, Next};
+
+/// Every format, in the order of the documentation.
+pub static FORMATS: &[&dyn Format] = &[&openai::OpenAi, &azure::Azure, &anthropic::Anthropic, &echo::Echo];
+
+/// The format of a `kind` in `weir.yaml`.
+pub fn format(kind: &str) -> Option<&'static dyn Format> {
+    FORMATS.iter().copied().find(|format| format.kind() == kind)
+}
+
+/// One vendor's wire format.
+pub trait Format: Sync {
+    /// The word for it in `weir.yaml`.
+    fn kind(&self) -> &'static str;
+
+    /// Which header carries the vendor's credential.
+    fn credential(&self) -> Credential;
+
+    /// Whether a request can be expressed without changing what the client asked for; else the field that cannot.
+    fn accepts(&self, request: &Request) -> Result<(), Unsupported>;
+
+    /// The request as the vendor wants it. Only called for a request that [`Format::accepts`].
+    fn render(&self, call: &Call<'_>) -> Outgoing;
+
+    /// A whole successful reply, in OpenAI's format; borrowed when it is so already.
+    fn reply<'b>(&self, body: &'b [u8], asked: &Asked) -> Result<Cow<'b, [u8]>, Fault>;
+
+    /// The translation of a stream.
+    fn stream(&self, asked: Asked) -> Box<dyn Stream>;
+}
+
+impl fmt::Debug for dyn Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind())
+    }
+}
+
+/// The translation of one stream: a vendor's events in, OpenAI's events out, appended to `out`.
+///
+/// After an error neither method is called again.
+pub trait Stream {
+    /// One event. `name` is empty where the vendor names none.
+    fn event(&mut self, name: &str, data: &str, out: &mut Vec<u8>) -> Result<(), Fault>;
+
+    /// The vendor ended its stream: finishes the answer, or says that it is not whole.
+    fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Fault>;
+}
+
+/// Where a vendor's credential goes: `header: <prefix><secret>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Credential {
+    /// The header's name, in lower case.
+    pub header: &'static str,
+    /// What stands before the secret, for example `Bearer `.
+    pub prefix: &'static str,
+}
+
+/// The field of a request that a vendor has no counterpart for, as a path such as `messages[1].content[0]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsupported {
+    /// The path.
+    pub param: String,
+}
+
+impl Unsupported {
+    /// The refusal for this field.
+    pub fn new(param: impl Into<String>) -> Unsupported {
+        Unsupported { param: param.into() }
+    }
+}
+
+/// A request and where it goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    /// The client's request.
+    pub request: &'a Request,
+    /// The model's name at this vendor.
+    pub model: &'a str,
+    /// The path of the vendor's `url`, without a slash at its end: `/v1` or empty.
+    pub base: &'a str,
+    /// The vendor's `api_version`, where it has one.
+    pub api_version: Option<&'a str>,
+}
+
+/// A request in the vendor's format.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The path with its query.
+    pub path: String,
+    /// Headers beyond content-type and credential.
+    pub headers: &'static [(&'static str, &'static str)],
+    /// The body.
+    pub body: Body,
+}
+
+/// A body, relative to the one that the client sent and Envoy holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// The client's own.
+    AsReceived,
+    /// The client's own with its first `replaced` bytes exchanged for `with`.
+    Prefix {
+        /// How many bytes go.
+        replaced: usize,
+        /// What comes in their place.
+        with: Vec<u8>,
+    },
+    /// Another.
+    Whole(Vec<u8>),
+}
+
+impl Body {
+    /// The length of the body that the vendor gets, if the client's has `received` bytes.
+    pub fn length(&self, received: usize) -> usize {
+        match self {
+            Body::AsReceived => received,
+            Body::Prefix { replaced, with } => received.saturating_sub(*replaced) + with.len(),
+            Body::Whole(body) => body.len(),
+        }
+    }
+
+    /// The body that the vendor gets.
+    pub fn apply<'b>(&'b self, received: &'b [u8]) -> Cow<'b, [u8]> {
+        match self {
+            Body::AsReceived => Cow::Borrowed(received),
+            Body::Prefix { replaced, with } => {
+                Cow::Owned([with, received.get(*replaced..).unwrap_or_default()].concat())
+            }
+            Body::Whole(body) => Cow::Borrowed(body),
+        }
+    }
+}
+
+/// What a reply is translated for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The model's name at the vendor, for replies that do not name it.
+    pub model: String,
+    /// Unix time in seconds, for replies that carry none.
+    pub created: u64,
+    /// How the client wants its answer.
+    pub delivery: Delivery,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test;
+
+    #[test]
+    fn every_kind_has_its_own_name() {
+        for (i, format) in FORMATS.iter().enumerate() {
+            assert_eq!(FORMATS.iter().position(|other| other.kind() == format.kind()), Some(i));
+        }
+        assert_eq!(format("azure").map(Format::kind), Some("azure"));
+        assert!(format("unknown").is_none());
+    }
+
+    #[test]
+    fn a_body_knows_its_length() {
+        for body in [
+            Body::AsReceived,
+            Body::Prefix { replaced: 4, with: b"longer than four".to_vec() },
+            Body::Whole(b"other".to_vec()),
+        ] {
+            assert_eq!(body.length(10), body.apply(b"0123456789").len());
+        }
+    }
+}
