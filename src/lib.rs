@@ -4,10 +4,14 @@
 //! except `host`, which exists for Envoy's target alone and turns the proxy-wasm callbacks into events for [`flow`] and
 //! its effects into host calls. `docs/architecture.md` is the map.
 
+pub mod auth;
 pub mod chat;
 pub mod config;
+pub mod flow;
 pub mod json;
+pub mod metric;
 pub mod refusal;
+pub mod route;
 pub mod vendor;
 
 #[cfg(target_os = "wasi")]

@@ -118,6 +118,11 @@ impl Refusal {
         Refusal { allow: Some(allow), ..refusal }
     }
 
+    /// 408: the body did not arrive in time.
+    pub fn slow_client() -> Refusal {
+        Refusal::new(408, "slow_client", INVALID, "the request body did not arrive in time").code("request_timeout")
+    }
+
     /// 413: the body is over the limit.
     pub fn too_large(limit: usize) -> Refusal {
         let message = format!("the request body is larger than {limit} bytes (limits.body_bytes)");
@@ -139,6 +144,12 @@ impl Refusal {
     /// 500: Weir's own parts disagree; a defect or a configuration swapped under a request.
     pub fn internal(message: &str) -> Refusal {
         Refusal::new(500, "internal", SERVER, message).code("internal_error")
+    }
+
+    /// 504: all attempts together took too long.
+    pub fn total_timeout(limit: Duration) -> Refusal {
+        let message = format!("no answer within {} seconds (routing.total_timeout)", limit.as_secs_f64());
+        Refusal::new(504, "total_timeout", SERVER, message).code("timeout")
     }
 
     /// What a failed call to a vendor becomes; the table is in [`crate::vendor::failure`].

@@ -5,6 +5,7 @@
 //! chunks of streams, for vendors that speak another format.
 
 pub mod answer;
+pub mod replay;
 pub mod request;
 pub mod sse;
 

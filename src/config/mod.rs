@@ -68,6 +68,17 @@ pub struct Endpoint {
     pub path: String,
 }
 
+impl Endpoint {
+    /// What stands in the `host` header: the port only where it is not the scheme's own.
+    pub fn authority(&self) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        match (self.tls, self.port) {
+            (true, 443) | (false, 80) => host,
+            (_, port) => format!("{host}:{port}"),
+        }
+    }
+}
+
 /// Where a secret is kept. The secret itself is only ever read by Envoy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Secret {

@@ -10,6 +10,7 @@ mod azure;
 mod echo;
 pub mod failure;
 mod openai;
+pub mod relay;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,6 +18,7 @@ use std::fmt;
 use crate::chat::Request;
 use crate::chat::request::Delivery;
 pub use failure::{Failure, Fault, Next};
+pub use relay::Relay;
 
 /// Every format, in the order of the documentation.
 pub static FORMATS: &[&dyn Format] = &[&openai::OpenAi, &azure::Azure, &anthropic::Anthropic, &echo::Echo];

@@ -1,0 +1,87 @@
+//! Who is calling.
+//!
+//! A client shows its key once, as `x-api-key` or as `Authorization: Bearer`. Weir knows keys only by their SHA-256:
+//! the digest of what was shown is compared with every configured one, all bytes of all of them, so the time taken says
+//! nothing about how close a guess came.
+
+use sha2::{Digest, Sha256};
+
+use crate::config::Key;
+use crate::refusal::Refusal;
+
+/// The key that a request shows, out of the values of its `x-api-key` and `authorization` headers.
+pub fn shown<'h>(api_keys: &[&'h str], authorizations: &[&'h str]) -> Result<&'h str, Refusal> {
+    match (api_keys, authorizations) {
+        ([], []) => {
+            Err(Refusal::unauthorized("no API key: send it as \"x-api-key: KEY\" or \"authorization: Bearer KEY\""))
+        }
+        ([key], []) => Ok(key.trim()),
+        ([], [value]) => {
+            bearer(value).ok_or_else(|| Refusal::unauthorized("the authorization header must be \"Bearer KEY\""))
+        }
+        _ => Err(Refusal::malformed("more than one API key: send one, as x-api-key or as authorization, not both")),
+    }
+}
+
+/// The index of the key with this secret, in time that does not depend on the secret.
+pub fn identify(keys: &[Key], secret: &str) -> Option<usize> {
+    let digest: [u8; 32] = Sha256::digest(secret.as_bytes()).into();
+    let mut found = None;
+    for (index, key) in keys.iter().enumerate() {
+        if same(&key.sha256, &digest) {
+            found = Some(index);
+        }
+    }
+    found
+}
+
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, secret) = value.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| secret.trim()).filter(|secret| !secret.is_empty())
+}
+
+/// Compares all bytes whatever the first ones say; `black_box` keeps the optimizer from stopping early.
+fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
+    let difference = a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b));
+    std::hint::black_box(difference) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Permission;
+    use crate::test;
+
+    #[test]
+    fn takes_one_key_from_one_place() {
+        for (api_keys, authorizations, expected) in [
+            (&["k"][..], &[][..], Ok("k")),
+            (&[], &["Bearer k"], Ok("k")),
+            (&[], &["bearer  k "], Ok("k")),
+            (&[], &[], Err(401)),
+            (&[], &["Basic dTpw"], Err(401)),
+            (&[], &["Bearer "], Err(401)),
+            (&[], &["k"], Err(401)),
+            (&["k"], &["Bearer k"], Err(400)),
+            (&["k", "l"], &[], Err(400)),
+            (&[], &["Bearer k", "Bearer l"], Err(400)),
+        ] {
+            let outcome = shown(api_keys, authorizations).map_err(|refusal| refusal.status);
+            assert_eq!(outcome, expected, "{api_keys:?} {authorizations:?}");
+        }
+    }
+
+    #[test]
+    fn finds_a_key_by_its_digest() {
+        let key = |name: &str, secret: &str| Key {
+            name: name.to_owned(),
+            sha256: Sha256::digest(secret.as_bytes()).into(),
+            models: Permission::All,
+        };
+        let keys = [key("a", "one"), key("b", "two")];
+        assert_eq!(identify(&keys, "two"), Some(1));
+        assert_eq!(identify(&keys, "three"), None);
+        assert_eq!(identify(&keys, ""), None);
+        assert_eq!(identify(&[], "one"), None);
+    }
+}

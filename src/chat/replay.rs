@@ -1,0 +1,107 @@
+//! A whole answer told as a stream, for a client that asked for one and a vendor that does not stream.
+
+use crate::chat::answer;
+use crate::json::{Doc, Value, Writer};
+
+/// The events of a well-formed stream that says what a `chat.completion` says: per choice one chunk with the message
+/// and one with the finish reason, then the usage if it was asked for, then `[DONE]`. `None` if `body` is no completion.
+pub fn events(body: &[u8], usage: bool) -> Option<Vec<u8>> {
+    let doc = Doc::parse(body.to_vec()).ok()?;
+    let root = doc.root();
+    let choices = root.get("choices").filter(|choices| choices.is_array())?;
+    let mut out = Vec::new();
+    for choice in choices.items() {
+        let message = choice.get("message")?;
+        chunk(root, &mut out, |w| w.array(|w| piece(w, choice, None, |w| delta(w, message))), None);
+        chunk(root, &mut out, |w| w.array(|w| piece(w, choice, choice.get("finish_reason"), |_| {})), None);
+    }
+    if let Some(used) = root.given("usage").filter(|_| usage) {
+        chunk(root, &mut out, |w| w.array(|_| {}), Some(used));
+    }
+    answer::done(&mut out);
+    Some(out)
+}
+
+/// One chunk: the answer's own members, except those that only a whole answer has.
+fn chunk(root: Value<'_>, out: &mut Vec<u8>, choices: impl FnOnce(&mut Writer), usage: Option<Value<'_>>) {
+    out.extend_from_slice(b"data: ");
+    let mut w = Writer::onto(std::mem::take(out));
+    w.object(|w| {
+        for (name, value) in root.members() {
+            match &*name {
+                "object" => w.key("object").string("chat.completion.chunk"),
+                "choices" | "usage" => {}
+                _ => w.key(&name).raw(value.raw()),
+            }
+        }
+        choices(w.key("choices"));
+        if let Some(usage) = usage {
+            w.key("usage").raw(usage.raw());
+        }
+    });
+    *out = w.finish();
+    out.extend_from_slice(b"\n\n");
+}
+
+fn piece(w: &mut Writer, choice: Value<'_>, finish: Option<Value<'_>>, delta: impl FnOnce(&mut Writer)) {
+    w.object(|w| {
+        w.key("index").raw(choice.get("index").map_or("0", Value::raw));
+        w.key("delta").object(delta);
+        w.key("finish_reason").raw(finish.map_or("null", Value::raw));
+    });
+}
+
+/// The message as one delta: its tool calls gain the index by which a stream tells them apart.
+fn delta(w: &mut Writer, message: Value<'_>) {
+    for (name, value) in message.members() {
+        if name == "tool_calls" && value.is_array() {
+            w.key("tool_calls").array(|w| value.items().enumerate().for_each(|(i, call)| tool_call(w, i, call)));
+        } else {
+            w.key(&name).raw(value.raw());
+        }
+    }
+}
+
+fn tool_call(w: &mut Writer, index: usize, call: Value<'_>) {
+    w.object(|w| {
+        w.key("index").number(index as u64);
+        for (name, value) in call.members().filter(|(name, _)| name != "index") {
+            w.key(&name).raw(value.raw());
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test;
+
+    #[test]
+    fn tells_an_answer_as_a_stream() {
+        let body = br#"{"id":"x","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":
+            {"role":"assistant","content":null,"tool_calls":[{"id":"c","type":"function","function":{}}]},
+            "finish_reason":"tool_calls"}],"usage":{"total_tokens":3}}"#;
+        let text = String::from_utf8(events(body, true).unwrap()).unwrap();
+        let head = r#"data: {"id":"x","object":"chat.completion.chunk","created":1,"model":"m","choices":["#;
+        let call = r#"{"index":0,"id":"c","type":"function","function":{}}"#;
+        assert_eq!(
+            text,
+            [
+                head,
+                r#"{"index":0,"delta":{"role":"assistant","content":null,"tool_calls":["#,
+                call,
+                r#"]},"finish_reason":null}]}"#,
+                "\n\n",
+                head,
+                r#"{"index":0,"delta":{},"finish_reason":"tool_calls"}]}"#,
+                "\n\n",
+                head,
+                r#"],"usage":{"total_tokens":3}}"#,
+                "\n\ndata: [DONE]\n\n",
+            ]
+            .concat()
+        );
+        assert!(!String::from_utf8(events(body, false).unwrap()).unwrap().contains("usage"));
+        assert_eq!(events(b"{}", true), None);
+    }
+}

@@ -1,0 +1,153 @@
+//! Requests that are on their way to vendors.
+//!
+//! The `gateway` role starts an exchange, the `vendor` role finds it again on every attempt: both run in the same VM of
+//! the same worker, so the request is parsed once and never leaves memory. Envoy's stream carries only the number.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::chat::Request;
+use crate::config::{Config, Hop, Routing};
+use crate::route::Plan;
+use crate::vendor::Failure;
+
+/// One request between its plan and its end.
+#[derive(Debug)]
+pub struct Exchange {
+    /// What the client asked.
+    pub request: Request,
+    /// Where it may go.
+    pub plan: Plan,
+    /// Where it went.
+    pub attempts: Vec<Attempt>,
+}
+
+/// One try at one vendor.
+#[derive(Debug)]
+pub struct Attempt {
+    /// The vendor and the model's name there.
+    pub hop: Hop,
+    /// When it began, since the Unix epoch.
+    pub began: Duration,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Not yet; or without a word, if the next attempt has begun.
+    Pending,
+    /// With an answer, or the beginning of a streamed one.
+    Answered,
+    /// With an error.
+    Failed(Failure),
+}
+
+impl Exchange {
+    /// Begins the next attempt, at the vendor that Envoy chose. The hop is the plan's, and if Envoy tries a vendor
+    /// once more that had its turn, that vendor's own. `None` if the plan has no such vendor.
+    pub fn begin(&mut self, vendor: usize, now: Duration, config: &Config) -> Option<usize> {
+        self.settle(now, config);
+        let number = self.attempts.len();
+        let planned = self.plan.hop(number).filter(|hop| hop.vendor == vendor);
+        let again = || self.attempts.iter().rev().map(|attempt| &attempt.hop).find(|hop| hop.vendor == vendor);
+        let hop = planned.or_else(again)?.clone();
+        self.attempts.push(Attempt { hop, began: now, outcome: Outcome::Pending });
+        Some(number)
+    }
+
+    /// Whether a vendor is left that has not been tried.
+    pub fn has_next(&self) -> bool {
+        self.plan.hop(self.attempts.len()).is_some()
+    }
+
+    /// Gives an attempt that ended without a word its outcome: a timeout if it took that long, else no connection.
+    pub fn settle(&mut self, now: Duration, config: &Config) {
+        for attempt in &mut self.attempts {
+            if matches!(attempt.outcome, Outcome::Pending) {
+                attempt.outcome = Outcome::Failed(silence(attempt, now, config));
+            }
+        }
+    }
+
+    /// The last attempt.
+    pub fn last(&self) -> Option<&Attempt> {
+        self.attempts.last()
+    }
+
+    /// Each attempt and its outcome: `openai:429,claude:ok`.
+    pub fn trail(&self, config: &Config) -> String {
+        let mut trail = String::with_capacity(24);
+        for attempt in &self.attempts {
+            if !trail.is_empty() {
+                trail.push(',');
+            }
+            trail.push_str(vendor_name(config, &attempt.hop));
+            trail.push(':');
+            trail.push_str(match &attempt.outcome {
+                Outcome::Pending => "pending",
+                Outcome::Answered => "ok",
+                Outcome::Failed(failure) => &failure.outcome,
+            });
+        }
+        trail
+    }
+}
+
+/// The name of a hop's vendor.
+pub fn vendor_name<'c>(config: &'c Config, hop: &Hop) -> &'c str {
+    config.vendors.get(hop.vendor).map_or("unknown", |vendor| &vendor.name)
+}
+
+fn silence(attempt: &Attempt, now: Duration, config: &Config) -> Failure {
+    let Routing { first_token_timeout, .. } = config.routing;
+    let vendor = vendor_name(config, &attempt.hop);
+    // Envoy's timer and this clock are not the same; the tenth is far above their difference.
+    match now.saturating_sub(attempt.began) >= first_token_timeout.mul_f32(0.9) {
+        true => Failure::timeout(vendor),
+        false => Failure::unreachable(vendor),
+    }
+}
+
+/// The exchanges of one worker, by number.
+#[derive(Debug)]
+pub struct Exchanges {
+    next: u64,
+    open: HashMap<u64, Exchange>,
+}
+
+impl Exchanges {
+    /// An empty set. Numbers count up from `seed`, which must differ each time a VM starts (a clock in nanoseconds
+    /// does): a stream that outlived the VM that numbered it must never find another client's exchange.
+    pub fn new(seed: u64) -> Exchanges {
+        Exchanges { next: seed, open: HashMap::new() }
+    }
+
+    /// Keeps an exchange and numbers it.
+    pub fn open(&mut self, exchange: Exchange) -> u64 {
+        self.next = self.next.wrapping_add(1);
+        self.open.insert(self.next, exchange);
+        self.next
+    }
+
+    /// The exchange with this number.
+    pub fn get(&mut self, number: u64) -> Option<&mut Exchange> {
+        self.open.get_mut(&number)
+    }
+
+    /// Forgets an exchange.
+    pub fn close(&mut self, number: u64) -> Option<Exchange> {
+        self.open.remove(&number)
+    }
+
+    /// How many are open.
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Whether none is open.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+}

@@ -1,0 +1,370 @@
+//! The role `gateway`: a client's request from its headers to the last byte of its answer.
+//!
+//! | state | what is known | what comes next |
+//! |---|---|---|
+//! | `Fresh` | nothing | the request's headers |
+//! | `Reading` | who calls, and what | the whole body |
+//! | `Forwarded` | the exchange | a response from Envoy: an answer, or the end of all attempts |
+//! | `Answering` | the exchange, and that a vendor answered | the end of the stream, which counts it |
+//! | `Passing` | it is for Envoy's admin interface | that interface's response |
+//! | `Ended` | what the client got | the end of the stream, which counts it |
+//! | `Closed` | nothing | nothing |
+//!
+//! Every answer that is no success is made here, out of what the exchange says of its attempts: whatever Envoy or a
+//! vendor sent instead is replaced as a whole.
+
+use crate::auth;
+use crate::chat::Request;
+use crate::config::{Config, Model};
+use crate::flow::exchange::{Exchange, Outcome, vendor_name};
+use crate::flow::{Effect, Flow, Head, Headers, Part, Reads, Reply, Step, World};
+use crate::json::Writer;
+use crate::metric::Labels;
+use crate::refusal::{Refusal, Surface};
+use crate::route::Plan;
+
+/// The state of one client's stream.
+#[derive(Debug, Default)]
+pub enum Gateway {
+    /// Nothing has happened yet.
+    Fresh,
+    /// A chat request is permitted and its body is on its way.
+    Reading(Caller),
+    /// The request is with a vendor.
+    Forwarded(Forwarded),
+    /// A vendor's answer is on its way to the client.
+    Answering(Forwarded),
+    /// The request is with Envoy's admin interface.
+    Passing(Labels),
+    /// The client has an answer of Weir's own, or is getting Envoy's.
+    Ended(Labels),
+    /// All is settled.
+    #[default]
+    Closed,
+}
+
+/// Who is calling, and in which shape it wants its errors.
+#[derive(Debug)]
+pub struct Caller {
+    surface: Surface,
+    /// The index of its key.
+    key: usize,
+    labels: Labels,
+}
+
+/// A request that is with a vendor.
+#[derive(Debug)]
+pub struct Forwarded {
+    surface: Surface,
+    exchange: u64,
+    labels: Labels,
+}
+
+impl Flow for Gateway {
+    fn request_head(self, head: Head, end: bool, world: &mut World<'_>) -> Step<Gateway> {
+        let path = head.text(":path").unwrap_or_default();
+        let path = path.split_once('?').map_or(path, |(path, _)| path);
+        let surface = Surface::of(path);
+        let method = head.text(":method").unwrap_or_default();
+        let endpoint = Endpoint::find(path);
+        let labels = Labels::new(method, endpoint.map_or("other", |endpoint| endpoint.path));
+        let admitted = check_headers(&head).and_then(|()| match endpoint {
+            None => Err(Refusal::unknown_path(path)),
+            Some(endpoint) if endpoint.method != method => Err(Refusal::wrong_method(method, path, endpoint.method)),
+            Some(endpoint) => Ok(endpoint),
+        });
+        match admitted.map(|endpoint| endpoint.serves) {
+            Err(refusal) => refuse(&refusal, surface, labels, Headers::new()),
+            Ok(Serves::Health) => reply(health(world.now()), labels),
+            // The query goes: Envoy would carry it into the admin interface's own.
+            Ok(Serves::Metrics) => {
+                Step::pass(Gateway::Passing(labels), vec![Effect::RequestHeader(":path", Some(path.to_owned()))])
+            }
+            Ok(Serves::Models) => match identify(&head, world.config) {
+                Err(refusal) => refuse(&refusal, surface, labels, Headers::new()),
+                Ok(key) => reply(models(world.config, key), labels),
+            },
+            Ok(Serves::Chat) => match admit(&head, end, world.config) {
+                Err(refusal) => refuse(&refusal, surface, labels, Headers::new()),
+                Ok(key) => Step::hold(Gateway::Reading(Caller { surface, key, labels })),
+            },
+        }
+    }
+
+    fn request_body(self, body: Part, world: &mut World<'_>) -> Step<Gateway> {
+        let limit = world.config.limits.body_bytes;
+        match (self, body) {
+            (Gateway::Reading(caller), Part::Whole(body)) if body.len() <= limit => forward(caller, body, world),
+            (Gateway::Reading(caller), Part::Held(size)) if size <= limit => Step::hold(Gateway::Reading(caller)),
+            (Gateway::Reading(Caller { surface, labels, .. }), _) => {
+                refuse(&Refusal::too_large(limit), surface, labels, Headers::new())
+            }
+            (state, _) => Step::pass(state, Vec::new()),
+        }
+    }
+
+    fn response_head(self, head: Head, _: bool, world: &mut World<'_>) -> Step<Gateway> {
+        match self {
+            Gateway::Forwarded(forwarded) => answer(forwarded, &head, world),
+            Gateway::Passing(labels) => {
+                Step::pass(Gateway::Ended(Labels { status: head.status(), ..labels }), Vec::new())
+            }
+            // Envoy answers in the filter's place, before the body is whole: too large, or too slow.
+            Gateway::Reading(Caller { surface, labels, .. }) => {
+                let refusal = interrupted(head.status(), world.config);
+                refuse(&refusal, surface, labels, Headers::new())
+            }
+            state => Step::pass(state, Vec::new()),
+        }
+    }
+
+    fn response_body(self, _: Part, _: &mut World<'_>) -> Step<Gateway> {
+        Step::pass(self, Vec::new())
+    }
+
+    fn closed(self, world: &mut World<'_>) -> Vec<Effect> {
+        let labels = match self {
+            Gateway::Fresh | Gateway::Closed => return Vec::new(),
+            Gateway::Ended(labels) => labels,
+            Gateway::Reading(Caller { labels, .. }) | Gateway::Passing(labels) => Labels { status: LEFT, ..labels },
+            Gateway::Answering(Forwarded { exchange, labels, .. }) => {
+                world.exchanges.close(exchange);
+                labels
+            }
+            Gateway::Forwarded(Forwarded { exchange, labels, .. }) => {
+                world.exchanges.close(exchange);
+                Labels { status: LEFT, ..labels }
+            }
+        };
+        vec![Effect::Count(labels)]
+    }
+
+    fn reads_request(&self) -> Reads {
+        match self {
+            Gateway::Reading(_) => Reads::Whole,
+            _ => Reads::Nothing,
+        }
+    }
+
+    fn reads_response(&self) -> Reads {
+        Reads::Nothing
+    }
+}
+
+/// nginx's status for a client that left before its answer; no client ever sees it.
+const LEFT: u16 = 499;
+
+/// One endpoint of the public interface.
+#[derive(Clone, Copy)]
+struct Endpoint {
+    path: &'static str,
+    method: &'static str,
+    serves: Serves,
+}
+
+#[derive(Clone, Copy)]
+enum Serves {
+    Chat,
+    Models,
+    Health,
+    Metrics,
+}
+
+impl Endpoint {
+    fn find(path: &str) -> Option<Endpoint> {
+        ENDPOINTS.into_iter().find(|endpoint| endpoint.path == path)
+    }
+}
+
+const ENDPOINTS: [Endpoint; 5] = [
+    Endpoint { path: "/api/chat/completions", method: "POST", serves: Serves::Chat },
+    Endpoint { path: "/v1/chat/completions", method: "POST", serves: Serves::Chat },
+    Endpoint { path: "/v1/models", method: "GET", serves: Serves::Models },
+    Endpoint { path: "/health", method: "GET", serves: Serves::Health },
+    Endpoint { path: "/metrics", method: "GET", serves: Serves::Metrics },
+];
+
+/// Refuses headers that two readers could understand differently, and those that steer Envoy or Weir from within.
+fn check_headers(head: &Head) -> Result<(), Refusal> {
+    /// Set by Envoy itself on every request, over anything that a client sends.
+    const ENVOYS_OWN: [&str; 2] = ["x-envoy-internal", "x-envoy-external-address"];
+    for (name, value) in &head.0 {
+        let internal = name.starts_with("x-weir-") || name.starts_with("x-envoy-");
+        if internal && !ENVOYS_OWN.contains(&name.as_str()) {
+            return Err(Refusal::malformed(format!("the header {name} is internal and may not be sent")));
+        }
+        if std::str::from_utf8(value).is_err() {
+            return Err(Refusal::malformed(format!("the header {name} is not valid UTF-8")));
+        }
+    }
+    Ok(())
+}
+
+/// The index of the caller's key.
+fn identify(head: &Head, config: &Config) -> Result<usize, Refusal> {
+    let api_keys: Vec<_> = head.values("x-api-key").collect();
+    let authorizations: Vec<_> = head.values("authorization").collect();
+    let secret = auth::shown(&api_keys, &authorizations)?;
+    auth::identify(&config.keys, secret).ok_or_else(|| Refusal::unauthorized("this API key is not known"))
+}
+
+/// Checks all that can be checked of a chat request before its body is here.
+fn admit(head: &Head, end: bool, config: &Config) -> Result<usize, Refusal> {
+    let key = identify(head, config)?;
+    if let Some(coding) = head.text("content-encoding").filter(|coding| !coding.eq_ignore_ascii_case("identity")) {
+        return Err(Refusal::encoded(coding));
+    }
+    if head.content_length().is_some_and(|length| length > config.limits.body_bytes) {
+        return Err(Refusal::too_large(config.limits.body_bytes));
+    }
+    if end {
+        return Err(Request::parse(Vec::new()).err().unwrap_or_else(|| Refusal::malformed("the request has no body")));
+    }
+    Ok(key)
+}
+
+/// Sends a request on its way, or says why not.
+fn forward(caller: Caller, body: Vec<u8>, world: &mut World<'_>) -> Step<Gateway> {
+    let Caller { surface, key, mut labels } = caller;
+    let planned = Request::parse(body).and_then(|request| {
+        labels.model = "other".to_owned();
+        let (index, model) =
+            world.config.model(request.model()).ok_or_else(|| Refusal::unknown_model(request.model()))?;
+        labels.model.clone_from(&model.name);
+        permit(world.config, key, index, model)?;
+        let plan = Plan::new(world.config, model, &request)?;
+        Ok(Exchange { request, plan, attempts: Vec::new() })
+    });
+    match planned {
+        Err(refusal) => refuse(&refusal, surface, labels, Headers::new()),
+        Ok(exchange) => {
+            labels.vendor = vendor_name(world.config, exchange.plan.first()).to_owned();
+            let (vendor, retries) = (labels.vendor.clone(), exchange.plan.retries());
+            let number = world.exchanges.open(exchange);
+            Step::pass(
+                Gateway::Forwarded(Forwarded { surface, exchange: number, labels }),
+                vec![
+                    Effect::Exchange(number),
+                    Effect::RequestHeader("x-envoy-max-retries", Some(retries.to_string())),
+                    Effect::Route(vendor),
+                    Effect::ClearRouteCache,
+                ],
+            )
+        }
+    }
+}
+
+fn permit(config: &Config, key: usize, index: usize, model: &Model) -> Result<(), Refusal> {
+    match config.keys.get(key) {
+        Some(key) if key.models.covers(index) => Ok(()),
+        _ => Err(Refusal::forbidden(&model.name)),
+    }
+}
+
+/// What the client gets when Envoy has a response: the vendor's answer, or the reason why there is none.
+fn answer(forwarded: Forwarded, head: &Head, world: &mut World<'_>) -> Step<Gateway> {
+    let (config, now) = (world.config, world.now());
+    let Some(exchange) = world.exchanges.get(forwarded.exchange) else {
+        let refusal = Refusal::internal("the request was lost inside the gateway");
+        return refuse(&refusal, forwarded.surface, forwarded.labels, Headers::new());
+    };
+    exchange.settle(now, config);
+    let headers = trail(exchange, config);
+    let (refusal, vendor) = match exchange.last() {
+        None => (interrupted(head.status(), config), forwarded.labels.vendor),
+        Some(last) => {
+            let vendor = vendor_name(config, &last.hop).to_owned();
+            match &last.outcome {
+                Outcome::Failed(failure) => (failure.refusal.clone(), vendor),
+                Outcome::Answered | Outcome::Pending => {
+                    let labels = Labels { status: head.status(), vendor, ..forwarded.labels };
+                    let effects =
+                        headers.into_iter().map(|(name, value)| Effect::ResponseHeader(name, value)).collect();
+                    return Step::pass(Gateway::Answering(Forwarded { labels, ..forwarded }), effects);
+                }
+            }
+        }
+    };
+    world.exchanges.close(forwarded.exchange);
+    let log = failure_log(&refusal, &headers);
+    let mut step = refuse(&refusal, forwarded.surface, Labels { vendor, ..forwarded.labels }, headers);
+    step.effects.push(log);
+    step
+}
+
+/// The headers by which a client learns who answered.
+fn trail(exchange: &Exchange, config: &Config) -> Headers {
+    let mut headers = vec![("x-weir-attempts", exchange.trail(config))];
+    if let Some(last) = exchange.last() {
+        headers.push(("x-weir-vendor", vendor_name(config, &last.hop).to_owned()));
+        headers.push(("x-weir-model", last.hop.model.clone()));
+    }
+    headers
+}
+
+fn failure_log(refusal: &Refusal, trail: &Headers) -> Effect {
+    let attempts = trail.first().map_or("", |(_, attempts)| attempts);
+    // A rejected credential is the operator's to mend; everything else is the vendors' own affair.
+    let level = if refusal.reason == "upstream_auth" { log::Level::Warn } else { log::Level::Info };
+    Effect::Log(level, format!("no vendor answered: {} after {attempts}", refusal.reason))
+}
+
+/// What Envoy's own answer means where no vendor was reached.
+fn interrupted(status: u16, config: &Config) -> Refusal {
+    match status {
+        413 => Refusal::too_large(config.limits.body_bytes),
+        408 => Refusal::slow_client(),
+        504 => Refusal::total_timeout(config.routing.total_timeout),
+        _ => Refusal::internal("the gateway could not send the request to any vendor"),
+    }
+}
+
+fn refuse(refusal: &Refusal, surface: Surface, labels: Labels, mut headers: Headers) -> Step<Gateway> {
+    headers.push(("content-type", "application/json".to_owned()));
+    if let Some(wait) = refusal.retry_after {
+        headers.push(("retry-after", wait.as_secs_f64().ceil().to_string()));
+        headers.push(("retry-after-ms", wait.as_millis().to_string()));
+    }
+    if let Some(allow) = refusal.allow {
+        headers.push(("allow", allow.to_owned()));
+    }
+    reply(Reply { status: refusal.status, headers, body: refusal.body(surface) }, labels)
+}
+
+fn reply(reply: Reply, labels: Labels) -> Step<Gateway> {
+    Step::reply(Gateway::Ended(Labels { status: reply.status, ..labels }), reply)
+}
+
+fn health(now: std::time::Duration) -> Reply {
+    let timestamp = humantime::format_rfc3339_millis(std::time::UNIX_EPOCH + now).to_string();
+    json(|w| {
+        w.key("status").string("healthy");
+        w.key("timestamp").string(&timestamp);
+        w.key("version").string(env!("CARGO_PKG_VERSION"));
+    })
+}
+
+/// The models that a key may use and some vendor serves, in OpenAI's shape.
+fn models(config: &Config, key: usize) -> Reply {
+    let mine = |index: usize| config.keys.get(key).is_some_and(|key| key.models.covers(index));
+    json(|w| {
+        w.key("object").string("list");
+        w.key("data").array(|w| {
+            for (_, model) in config.models.iter().enumerate().filter(|(i, model)| mine(*i) && !model.serve.is_empty())
+            {
+                w.object(|w| {
+                    w.key("id").string(&model.name);
+                    w.key("object").string("model");
+                    w.key("created").number(0);
+                    w.key("owned_by").string(model.serve.first().map_or("", |hop| vendor_name(config, hop)));
+                });
+            }
+        });
+    })
+}
+
+fn json(fill: impl FnOnce(&mut Writer)) -> Reply {
+    let mut w = Writer::default();
+    w.object(fill);
+    Reply { status: 200, headers: vec![("content-type", "application/json".to_owned())], body: w.finish() }
+}

@@ -1,0 +1,203 @@
+//! The life of a request: the only place where the policies meet.
+//!
+//! Each role of the filter is a state machine over one HTTP stream. A state is an enum whose variants own exactly what
+//! is known at that moment; an event moves it into the next state and yields a [`Step`]: the new state, a verdict (let
+//! the stream go on, or hold it) and a list of effects. The host turns Envoy's callbacks into these calls and carries
+//! out the effects, in order; it decides nothing.
+//!
+//! Laws that hold for every role: after a reply every later event is swallowed; [`Flow::closed`] is legal in every state
+//! and settles what is open; nothing here reads a clock, a header or a buffer except through its arguments.
+
+pub mod echo;
+pub mod exchange;
+pub mod gateway;
+pub mod vendor;
+
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::metric::Labels;
+use exchange::Exchanges;
+
+/// A role's state machine. `Default` is the state of a stream that is over: every event passes.
+pub trait Flow: Default + Sized {
+    /// The request's headers; `end` if no body follows.
+    fn request_head(self, head: Head, end: bool, world: &mut World<'_>) -> Step<Self>;
+
+    /// The request's body, as [`Flow::reads_request`] asked for it.
+    fn request_body(self, body: Part, world: &mut World<'_>) -> Step<Self>;
+
+    /// The response's headers; `end` if no body follows.
+    fn response_head(self, head: Head, end: bool, world: &mut World<'_>) -> Step<Self>;
+
+    /// The response's body, as [`Flow::reads_response`] asked for it.
+    fn response_body(self, body: Part, world: &mut World<'_>) -> Step<Self>;
+
+    /// The stream is over, for whatever reason.
+    fn closed(self, world: &mut World<'_>) -> Vec<Effect>;
+
+    /// How the request's body is to be delivered now.
+    fn reads_request(&self) -> Reads;
+
+    /// How the response's body is to be delivered now.
+    fn reads_response(&self) -> Reads;
+}
+
+/// How much of a body a state wants to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// Nothing; it passes.
+    Nothing,
+    /// All of it at once; until then only how much is held.
+    Whole,
+    /// That all of it is held, without its bytes.
+    Held,
+    /// Each piece as it comes.
+    Pieces,
+}
+
+/// A part of a body.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Envoy holds so many bytes, and more will come.
+    Held(usize),
+    /// This is all of it; empty if its bytes were not asked for.
+    Whole(Vec<u8>),
+    /// The next piece.
+    Piece {
+        /// Its bytes.
+        bytes: Vec<u8>,
+        /// Whether it is the last.
+        end: bool,
+    },
+}
+
+/// What a stream of Envoy's can be told to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Let headers and data go on.
+    Pass,
+    /// Keep them until a later event passes.
+    Hold,
+}
+
+/// The outcome of an event.
+#[derive(Debug)]
+pub struct Step<S> {
+    /// The next state.
+    pub state: S,
+    /// What happens to the stream.
+    pub verdict: Verdict,
+    /// What is done besides, in this order.
+    pub effects: Vec<Effect>,
+}
+
+/// Something to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Answer the client now; nothing of the stream goes further.
+    Reply(Reply),
+    /// Exchange all request headers, the pseudo-headers included.
+    RequestHeaders(Headers),
+    /// Set one request header, or remove it.
+    RequestHeader(&'static str, Option<String>),
+    /// Exchange the first so many bytes of the held request body.
+    RequestBody {
+        /// How many bytes go; `usize::MAX` for all.
+        replaced: usize,
+        /// What comes in their place.
+        with: Vec<u8>,
+    },
+    /// Exchange all response headers, `:status` included.
+    ResponseHeaders(Headers),
+    /// Set one response header.
+    ResponseHeader(&'static str, String),
+    /// Exchange the part of the response body that is at hand.
+    ResponseBody(Vec<u8>),
+    /// Remember for this stream under which number its exchange is kept.
+    Exchange(u64),
+    /// Name the vendor that Envoy's route leads to from now on.
+    Route(String),
+    /// Let Envoy choose the route again.
+    ClearRouteCache,
+    /// Count a request.
+    Count(Labels),
+    /// Tell the operator.
+    Log(log::Level, String),
+}
+
+/// Headers that Weir sets.
+pub type Headers = Vec<(&'static str, String)>;
+
+/// An answer of Weir's own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers beyond content-length.
+    pub headers: Headers,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// What a state machine may look at beyond its own state.
+pub struct World<'w> {
+    /// The configuration.
+    pub config: &'w Config,
+    /// The requests that are on their way to vendors, on this worker.
+    pub exchanges: &'w mut Exchanges,
+    /// Reads the clock: the time since the Unix epoch.
+    pub clock: fn() -> Duration,
+    /// Reads the number that [`Effect::Exchange`] remembered for this stream, if any.
+    pub exchange: fn() -> Option<u64>,
+}
+
+impl World<'_> {
+    /// The time since the Unix epoch.
+    pub fn now(&self) -> Duration {
+        (self.clock)()
+    }
+}
+
+/// The headers of a request or a response, as they came; values are bytes.
+#[derive(Debug, Default)]
+pub struct Head(pub Vec<(String, Vec<u8>)>);
+
+impl Head {
+    /// The first value of a header, if it is text.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.values(name).next()
+    }
+
+    /// All values of a header that are text.
+    pub fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(n, _)| n == name).filter_map(|(_, value)| std::str::from_utf8(value).ok())
+    }
+
+    /// The response's status; 0 if there is none.
+    pub fn status(&self) -> u16 {
+        self.text(":status").and_then(|status| status.parse().ok()).unwrap_or(0)
+    }
+
+    /// A length that the sender declared.
+    pub fn content_length(&self) -> Option<usize> {
+        self.text("content-length")?.parse().ok()
+    }
+}
+
+impl<S> Step<S> {
+    /// The stream goes on.
+    pub fn pass(state: S, effects: Vec<Effect>) -> Step<S> {
+        Step { state, verdict: Verdict::Pass, effects }
+    }
+
+    /// The stream is held.
+    pub fn hold(state: S) -> Step<S> {
+        Step { state, verdict: Verdict::Hold, effects: Vec::new() }
+    }
+
+    /// The client is answered.
+    pub fn reply(state: S, reply: Reply) -> Step<S> {
+        Step { state, verdict: Verdict::Hold, effects: vec![Effect::Reply(reply)] }
+    }
+}

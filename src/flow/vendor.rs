@@ -1,0 +1,357 @@
+//! The role `vendor`: one attempt at one vendor, from the plan to the vendor's last byte.
+//!
+//! | state | what is known | what comes next |
+//! |---|---|---|
+//! | `Fresh` | which vendor this is | the request's headers |
+//! | `Sending` | the attempt, the body for the vendor | the client's body, to be exchanged for it |
+//! | `Waiting` | the attempt | the vendor's headers |
+//! | `Collecting` | the vendor's headers | the whole body: a reply, or an error |
+//! | `Opening` | a stream has begun | its first event that says something |
+//! | `Streaming` | the client is getting it | more of it |
+//! | `Poisoned` | the stream went wrong and the client knows | nothing that counts |
+//! | `Over` | | |
+//!
+//! The vendor's headers are held until it is certain that this attempt succeeds: until the whole reply is here and is
+//! one, or until the first event of a stream. Until then an attempt can fail without a trace for the client, and Envoy
+//! tries the next vendor: this role marks the response `x-weir-retry`, which is the only thing Envoy retries on besides
+//! a missing response.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use crate::chat::replay;
+use crate::chat::request::Delivery;
+use crate::config::Endpoint;
+use crate::flow::exchange::{Outcome, vendor_name};
+use crate::flow::{Effect, Flow, Head, Headers, Part, Reads, Reply, Step, World};
+use crate::refusal::{Refusal, Surface};
+use crate::vendor::{Asked, Body, Call, Failure, Fault, Next, Outgoing, Relay};
+
+/// The state of one attempt.
+#[derive(Default)]
+pub enum Vendor {
+    /// Nothing has happened yet; the index of the vendor in the configuration.
+    Fresh(usize),
+    /// The headers are on their way, the body follows.
+    Sending(Ticket, Body),
+    /// The vendor has the request.
+    Waiting(Ticket),
+    /// The vendor's body is being gathered.
+    Collecting(Ticket, Received),
+    /// A stream has begun, and the client knows nothing of it yet.
+    Opening(Ticket, Received, Relay),
+    /// A stream is on its way to the client.
+    Streaming(String, Relay),
+    /// The client was told that the stream broke; the rest is swallowed.
+    Poisoned,
+    /// Everything passes.
+    #[default]
+    Over,
+}
+
+/// Which attempt of which exchange this is.
+#[derive(Debug, Clone, Copy)]
+pub struct Ticket {
+    exchange: u64,
+    attempt: usize,
+    vendor: usize,
+}
+
+/// What of the vendor's headers matters.
+#[derive(Debug)]
+pub struct Received {
+    status: u16,
+    retry_after: Option<Duration>,
+    /// The vendor's own number of the request, for a question to its support.
+    request_id: Option<String>,
+}
+
+impl Flow for Vendor {
+    fn request_head(self, head: Head, _: bool, world: &mut World<'_>) -> Step<Vendor> {
+        match self {
+            Vendor::Fresh(vendor) => begin(vendor, &head, world).unwrap_or_else(|| {
+                let refusal = Refusal::internal("the request was lost inside the gateway");
+                let headers = vec![("content-type", "application/json".to_owned())];
+                Step::reply(Vendor::Over, Reply { status: refusal.status, headers, body: refusal.body(Surface::Api) })
+            }),
+            state => Step::pass(state, Vec::new()),
+        }
+    }
+
+    fn request_body(self, body: Part, _: &mut World<'_>) -> Step<Vendor> {
+        match (self, body) {
+            (state @ Vendor::Sending(..), Part::Held(_)) => Step::hold(state),
+            (Vendor::Sending(ticket, body), _) => {
+                let effects = match body {
+                    Body::AsReceived => Vec::new(),
+                    Body::Prefix { replaced, with } => vec![Effect::RequestBody { replaced, with }],
+                    Body::Whole(with) => vec![Effect::RequestBody { replaced: usize::MAX, with }],
+                };
+                Step::pass(Vendor::Waiting(ticket), effects)
+            }
+            (state, _) => Step::pass(state, Vec::new()),
+        }
+    }
+
+    fn response_head(self, head: Head, end: bool, world: &mut World<'_>) -> Step<Vendor> {
+        match self {
+            // A vendor may answer before it has read the whole request.
+            Vendor::Waiting(ticket) | Vendor::Sending(ticket, _) => receive(ticket, &head, end, world),
+            state => Step::pass(state, Vec::new()),
+        }
+    }
+
+    fn response_body(self, body: Part, world: &mut World<'_>) -> Step<Vendor> {
+        match (self, body) {
+            (Vendor::Collecting(ticket, received), Part::Whole(body)) => judge(ticket, &received, &body, world),
+            (Vendor::Collecting(ticket, received), Part::Held(size)) => match received.bound() {
+                bound if size <= bound => Step::hold(Vendor::Collecting(ticket, received)),
+                _ => fail_with(ticket, Fault::TooLong, world),
+            },
+            (Vendor::Opening(ticket, received, relay), Part::Piece { bytes, end }) => {
+                open(ticket, received, relay, &bytes, end, world)
+            }
+            (Vendor::Streaming(vendor, relay), Part::Piece { bytes, end }) => stream(vendor, relay, &bytes, end),
+            (Vendor::Poisoned, Part::Piece { .. }) => {
+                Step::pass(Vendor::Poisoned, vec![Effect::ResponseBody(Vec::new())])
+            }
+            (state, _) => Step::pass(state, Vec::new()),
+        }
+    }
+
+    fn closed(self, _: &mut World<'_>) -> Vec<Effect> {
+        Vec::new()
+    }
+
+    fn reads_request(&self) -> Reads {
+        match self {
+            Vendor::Sending(_, Body::Whole(_) | Body::Prefix { .. }) => Reads::Held,
+            _ => Reads::Nothing,
+        }
+    }
+
+    fn reads_response(&self) -> Reads {
+        match self {
+            Vendor::Collecting(..) => Reads::Whole,
+            Vendor::Opening(..) | Vendor::Streaming(..) | Vendor::Poisoned => Reads::Pieces,
+            _ => Reads::Nothing,
+        }
+    }
+}
+
+/// The largest whole reply that is read; image answers and long tool calls stay far below.
+pub const MAX_REPLY: usize = 32 << 20;
+
+/// The largest error body that is read.
+const MAX_ERROR: usize = 64 << 10;
+
+impl Received {
+    fn good(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    fn bound(&self) -> usize {
+        if self.good() { MAX_REPLY } else { MAX_ERROR }
+    }
+}
+
+/// Starts the attempt: the request in the vendor's format, and the next vendor for the case that this one fails.
+fn begin(vendor: usize, head: &Head, world: &mut World<'_>) -> Option<Step<Vendor>> {
+    let (number, now, config) = ((world.exchange)()?, world.now(), world.config);
+    let exchange = world.exchanges.get(number)?;
+    let attempt = exchange.begin(vendor, now, config)?;
+    let ticket = Ticket { exchange: number, attempt, vendor };
+    let settings = config.vendors.get(vendor)?;
+    let outgoing = settings.format.render(&Call {
+        request: &exchange.request,
+        model: &exchange.last()?.hop.model,
+        base: settings.endpoint.as_ref().map_or("", |endpoint| &endpoint.path),
+        api_version: settings.api_version.as_deref(),
+    });
+    let headers = request_headers(&outgoing, settings.endpoint.as_ref(), exchange.request.body().len(), head);
+    let mut effects = vec![Effect::RequestHeaders(headers)];
+    if let Some(next) = exchange.plan.hop(attempt + 1) {
+        effects.push(Effect::Route(vendor_name(config, next).to_owned()));
+    }
+    Some(Step::pass(Vendor::Sending(ticket, outgoing.body), effects))
+}
+
+/// All that a vendor gets to see besides its credential: nothing of the client's but the body and the request's number.
+fn request_headers(outgoing: &Outgoing, endpoint: Option<&Endpoint>, received: usize, head: &Head) -> Headers {
+    let mut headers = vec![
+        (":method", "POST".to_owned()),
+        (":scheme", if endpoint.is_some_and(|e| e.tls) { "https" } else { "http" }.to_owned()),
+        (":authority", endpoint.map_or_else(|| "echo".to_owned(), Endpoint::authority)),
+        (":path", outgoing.path.clone()),
+        ("content-type", "application/json".to_owned()),
+        ("content-length", outgoing.body.length(received).to_string()),
+        ("accept", "application/json, text/event-stream".to_owned()),
+        ("accept-encoding", "identity".to_owned()),
+        ("user-agent", concat!("weir/", env!("CARGO_PKG_VERSION")).to_owned()),
+    ];
+    headers.extend(outgoing.headers.iter().map(|(name, value)| (*name, (*value).to_owned())));
+    // Envoy reads it back from here when it writes the client's response.
+    headers.extend(head.text("x-request-id").map(|id| ("x-request-id", id.to_owned())));
+    headers
+}
+
+/// The vendor's headers are here: decides what to make of the body.
+fn receive(ticket: Ticket, head: &Head, end: bool, world: &mut World<'_>) -> Step<Vendor> {
+    let received = Received {
+        status: head.status(),
+        retry_after: head.text("retry-after").and_then(|v| v.trim().parse().ok()).map(Duration::from_secs),
+        request_id: head.text("x-request-id").or(head.text("request-id")).map(|id| id.chars().take(128).collect()),
+    };
+    if head.text("content-encoding").is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
+        return match received.good() {
+            true => fail_with(ticket, Fault::Unreadable("in the encoding that was asked for"), world),
+            false => judge(ticket, &received, b"", world),
+        };
+    }
+    if end {
+        return judge(ticket, &received, b"", world);
+    }
+    let streams = head.text("content-type").is_some_and(|kind| kind.trim_start().starts_with("text/event-stream"));
+    match asked(ticket, world) {
+        Some((asked, format)) if streams && received.good() && asked.delivery != Delivery::Whole => {
+            Step::hold(Vendor::Opening(ticket, received, Relay::new(format.stream(asked))))
+        }
+        _ => Step::hold(Vendor::Collecting(ticket, received)),
+    }
+}
+
+/// The whole body is here: an answer, or a failure.
+fn judge(ticket: Ticket, received: &Received, body: &[u8], world: &mut World<'_>) -> Step<Vendor> {
+    if !received.good() {
+        let vendor = world.config.vendors.get(ticket.vendor).map_or("the vendor", |vendor| &vendor.name);
+        return fail(ticket, Failure::from_status(vendor, received.status, received.retry_after, body), world);
+    }
+    let Some((asked, format)) = asked(ticket, world) else {
+        return Step::pass(Vendor::Over, Vec::new());
+    };
+    let reply = match format.reply(body, &asked) {
+        Ok(reply) => reply,
+        Err(fault) => return fail_with(ticket, fault, world),
+    };
+    let (kind, reply) = match asked.delivery {
+        Delivery::Whole => ("application/json", reply),
+        Delivery::Stream { usage } => match replay::events(&reply, usage) {
+            Some(events) => (EVENT_STREAM, Cow::Owned(events)),
+            None => return fail_with(ticket, Fault::Unreadable("a chat completion"), world),
+        },
+    };
+    record(ticket, Outcome::Answered, world);
+    let mut headers = answer_headers(received, kind);
+    headers.push(("content-length", reply.len().to_string()));
+    let mut effects = vec![Effect::ResponseHeaders(headers)];
+    if let Cow::Owned(reply) = reply {
+        effects.push(Effect::ResponseBody(reply));
+    }
+    Step::pass(Vendor::Over, effects)
+}
+
+/// A stream that the client has not seen yet: the first event decides.
+fn open(
+    ticket: Ticket,
+    received: Received,
+    mut relay: Relay,
+    bytes: &[u8],
+    end: bool,
+    world: &mut World<'_>,
+) -> Step<Vendor> {
+    let mut out = Vec::new();
+    let mut outcome = relay.feed(bytes, &mut out);
+    let spoke = says_something(&out);
+    if outcome.is_ok() && end {
+        outcome = relay.end(&mut out);
+    }
+    match outcome {
+        Err(fault) if !spoke => fail_with(ticket, fault, world),
+        Ok(()) if !spoke && !end => Step {
+            effects: vec![Effect::ResponseBody(Vec::new())],
+            ..Step::hold(Vendor::Opening(ticket, received, relay))
+        },
+        outcome => {
+            record(ticket, Outcome::Answered, world);
+            let vendor = world.config.vendors.get(ticket.vendor).map_or(String::new(), |vendor| vendor.name.clone());
+            let mut step = streamed(vendor, relay, outcome, out);
+            step.effects.insert(0, Effect::ResponseHeaders(answer_headers(&received, EVENT_STREAM)));
+            step
+        }
+    }
+}
+
+/// A stream that the client is getting.
+fn stream(vendor: String, mut relay: Relay, bytes: &[u8], end: bool) -> Step<Vendor> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut outcome = relay.feed(bytes, &mut out);
+    if outcome.is_ok() && end {
+        outcome = relay.end(&mut out);
+    }
+    let unchanged = outcome.is_ok() && out == bytes;
+    let mut step = streamed(vendor, relay, outcome, out);
+    if unchanged {
+        step.effects.clear();
+    }
+    step
+}
+
+fn streamed(vendor: String, relay: Relay, outcome: Result<(), Fault>, mut out: Vec<u8>) -> Step<Vendor> {
+    let state = match outcome {
+        Ok(()) => Vendor::Streaming(vendor, relay),
+        Err(fault) => {
+            crate::chat::answer::failed(&fault.refusal(&vendor), &mut out);
+            Vendor::Poisoned
+        }
+    };
+    Step::pass(state, vec![Effect::ResponseBody(out)])
+}
+
+/// Whether a piece of a stream holds more than signs of life.
+fn says_something(events: &[u8]) -> bool {
+    events.split(|b| *b == b'\n').any(|line| !line.is_empty() && !line.starts_with(b":"))
+}
+
+const EVENT_STREAM: &str = "text/event-stream; charset=utf-8";
+
+fn answer_headers(received: &Received, kind: &str) -> Headers {
+    let mut headers = vec![(":status", "200".to_owned()), ("content-type", kind.to_owned())];
+    if kind == EVENT_STREAM {
+        headers.push(("cache-control", "no-cache".to_owned()));
+        headers.push(("x-accel-buffering", "no".to_owned()));
+    }
+    headers.extend(received.request_id.clone().map(|id| ("x-upstream-request-id", id)));
+    headers
+}
+
+/// What the reply is translated for, and by what.
+fn asked(ticket: Ticket, world: &mut World<'_>) -> Option<(Asked, &'static dyn crate::vendor::Format)> {
+    let created = world.now().as_secs();
+    let exchange = world.exchanges.get(ticket.exchange)?;
+    let model = exchange.attempts.get(ticket.attempt)?.hop.model.clone();
+    let delivery = exchange.request.delivery();
+    Some((Asked { model, created, delivery }, world.config.vendors.get(ticket.vendor)?.format))
+}
+
+fn record(ticket: Ticket, outcome: Outcome, world: &mut World<'_>) {
+    let attempt = world.exchanges.get(ticket.exchange).and_then(|exchange| exchange.attempts.get_mut(ticket.attempt));
+    if let Some(attempt) = attempt {
+        attempt.outcome = outcome;
+    }
+}
+
+fn fail_with(ticket: Ticket, fault: Fault, world: &mut World<'_>) -> Step<Vendor> {
+    let vendor = world.config.vendors.get(ticket.vendor).map_or("the vendor", |vendor| &vendor.name);
+    fail(ticket, Failure::from_fault(vendor, fault), world)
+}
+
+/// Ends the attempt: Envoy tries the next vendor if there is one, else the gateway role answers the client.
+fn fail(ticket: Ticket, failure: Failure, world: &mut World<'_>) -> Step<Vendor> {
+    let next = world.exchanges.get(ticket.exchange).is_some_and(|exchange| exchange.has_next());
+    let mut headers = vec![(":status", failure.refusal.status.to_string())];
+    if next && failure.next == Next::Try {
+        headers.push(("x-weir-retry", "1".to_owned()));
+    }
+    record(ticket, Outcome::Failed(failure), world);
+    Step::pass(Vendor::Over, vec![Effect::ResponseHeaders(headers)])
+}

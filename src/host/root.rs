@@ -1,0 +1,78 @@
+//! The start of a VM and of each role in it.
+
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::ContextType;
+use serde::Deserialize;
+
+use crate::config;
+use crate::flow::echo::Echo;
+use crate::flow::gateway::Gateway;
+use crate::flow::vendor::Vendor;
+use crate::host::stream::Stream;
+use crate::host::worker;
+
+/// One plugin: a role, once it is configured.
+#[derive(Default)]
+pub struct Root {
+    role: Option<Role>,
+}
+
+/// The plugin's configuration.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(tag = "role", rename_all = "lowercase", deny_unknown_fields)]
+enum Role {
+    Gateway {},
+    Vendor { vendor: String },
+    Echo {},
+}
+
+impl Context for Root {}
+
+impl RootContext for Root {
+    fn on_vm_start(&mut self, _: usize) -> bool {
+        let bytes = self.get_vm_configuration().unwrap_or_default();
+        match config::parse_json(&bytes) {
+            Ok(config) => {
+                worker::configure(config);
+                true
+            }
+            Err(problems) => {
+                log::error!("the vm_config's configuration is not a weir.yaml: {problems}");
+                false
+            }
+        }
+    }
+
+    fn on_configure(&mut self, _: usize) -> bool {
+        let bytes = self.get_plugin_configuration().unwrap_or_default();
+        match serde_json::from_slice::<Role>(&bytes) {
+            Ok(Role::Vendor { vendor }) if worker::vendor(&vendor).is_none() => {
+                log::error!("the plugin's configuration names the vendor {vendor:?}, which the vm_config's does not");
+                false
+            }
+            Ok(role) => {
+                self.role = Some(role);
+                true
+            }
+            Err(error) => {
+                log::error!("the plugin's configuration is not {{\"role\": ..}}: {error}");
+                false
+            }
+        }
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+
+    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
+        Some(match &self.role {
+            Some(Role::Vendor { vendor }) => match worker::vendor(vendor) {
+                Some(index) => Box::new(Stream::new(Vendor::Fresh(index))),
+                None => Box::new(Stream::new(Vendor::Over)),
+            },
+            Some(Role::Echo {}) => Box::new(Stream::new(Echo::Listening)),
+            Some(Role::Gateway {}) | None => Box::new(Stream::new(Gateway::Fresh)),
+        })
+    }
+}

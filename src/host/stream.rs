@@ -1,0 +1,174 @@
+//! One HTTP stream: feeds a state machine with Envoy's callbacks and carries out what it says.
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::{Action, BufferType, LogLevel, MapType};
+
+use crate::flow::{Effect, Flow, Head, Headers, Part, Reads, Reply, Step, Verdict, World};
+use crate::host::worker;
+
+/// The filter state key that the route's cluster matcher reads.
+const ROUTE: &str = "route";
+
+/// A stream in a role.
+pub struct Stream<F> {
+    flow: F,
+}
+
+/// Which half of the stream a callback is about.
+#[derive(Clone, Copy)]
+enum Half {
+    Request,
+    Response,
+}
+
+impl Half {
+    fn headers(self) -> MapType {
+        match self {
+            Half::Request => MapType::HttpRequestHeaders,
+            Half::Response => MapType::HttpResponseHeaders,
+        }
+    }
+
+    fn body(self) -> BufferType {
+        match self {
+            Half::Request => BufferType::HttpRequestBody,
+            Half::Response => BufferType::HttpResponseBody,
+        }
+    }
+}
+
+impl<F: Flow> Stream<F> {
+    /// A stream in its first state.
+    pub fn new(flow: F) -> Stream<F> {
+        Stream { flow }
+    }
+
+    fn head(&mut self, half: Half, end: bool) -> Action {
+        let head = Head(hostcalls::get_map_bytes(half.headers()).unwrap_or_default());
+        self.step(|flow, world| match half {
+            Half::Request => flow.request_head(head, end, world),
+            Half::Response => flow.response_head(head, end, world),
+        })
+    }
+
+    fn body(&mut self, half: Half, size: usize, end: bool) -> Action {
+        let reads = match half {
+            Half::Request => self.flow.reads_request(),
+            Half::Response => self.flow.reads_response(),
+        };
+        let part = match (reads, end) {
+            (Reads::Nothing, _) => return Action::Continue,
+            (Reads::Held | Reads::Whole, false) => Part::Held(size),
+            (Reads::Held, true) => Part::Whole(Vec::new()),
+            (Reads::Whole, true) => Part::Whole(read(half, size)),
+            (Reads::Pieces, _) => Part::Piece { bytes: read(half, size), end },
+        };
+        self.step(|flow, world| match half {
+            Half::Request => flow.request_body(part, world),
+            Half::Response => flow.response_body(part, world),
+        })
+    }
+
+    fn step(&mut self, step: impl FnOnce(F, &mut World<'_>) -> Step<F>) -> Action {
+        let flow = std::mem::take(&mut self.flow);
+        let Some(Step { state, verdict, effects }) = worker::with_world(|world| step(flow, world)) else {
+            return Action::Continue;
+        };
+        self.flow = state;
+        effects.into_iter().for_each(apply);
+        match verdict {
+            Verdict::Pass => Action::Continue,
+            Verdict::Hold => Action::Pause,
+        }
+    }
+}
+
+impl<F: Flow> Context for Stream<F> {
+    fn on_done(&mut self) -> bool {
+        let flow = std::mem::take(&mut self.flow);
+        let effects = worker::with_world(|world| flow.closed(world)).unwrap_or_default();
+        effects.into_iter().for_each(apply);
+        true
+    }
+}
+
+impl<F: Flow> HttpContext for Stream<F> {
+    fn on_http_request_headers(&mut self, _: usize, end: bool) -> Action {
+        self.head(Half::Request, end)
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end: bool) -> Action {
+        self.body(Half::Request, size, end)
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, end: bool) -> Action {
+        self.head(Half::Response, end)
+    }
+
+    fn on_http_response_body(&mut self, size: usize, end: bool) -> Action {
+        self.body(Half::Response, size, end)
+    }
+}
+
+fn read(half: Half, size: usize) -> Vec<u8> {
+    match size {
+        0 => Vec::new(),
+        size => hostcalls::get_buffer(half.body(), 0, size).ok().flatten().unwrap_or_default(),
+    }
+}
+
+/// Carries out one effect. What the host refuses is left undone: no effect is worth a trap.
+fn apply(effect: Effect) {
+    match effect {
+        Effect::Reply(reply) => send(&reply),
+        Effect::RequestHeaders(headers) => exchange_all(MapType::HttpRequestHeaders, &headers),
+        Effect::ResponseHeaders(headers) => exchange_all(MapType::HttpResponseHeaders, &headers),
+        Effect::RequestHeader(name, value) => {
+            let value = value.as_ref().map(String::as_bytes);
+            let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, value);
+        }
+        Effect::ResponseHeader(name, value) => {
+            let _ = hostcalls::set_map_value_bytes(MapType::HttpResponseHeaders, name, Some(value.as_bytes()));
+        }
+        Effect::RequestBody { replaced, with } => {
+            let _ = hostcalls::set_buffer(BufferType::HttpRequestBody, 0, replaced, &with);
+        }
+        Effect::ResponseBody(with) => {
+            let _ = hostcalls::set_buffer(BufferType::HttpResponseBody, 0, usize::MAX, &with);
+        }
+        Effect::Exchange(number) => {
+            let _ = hostcalls::set_property(vec![worker::EXCHANGE], Some(&number.to_le_bytes()));
+        }
+        Effect::Route(vendor) => {
+            let _ = hostcalls::set_property(vec![ROUTE], Some(vendor.as_bytes()));
+        }
+        Effect::ClearRouteCache => {
+            let _ = hostcalls::call_foreign_function("clear_route_cache", None);
+        }
+        Effect::Count(labels) => worker::count(labels.requests_total()),
+        Effect::Log(level, text) => {
+            let _ = hostcalls::log(severity(level), &text);
+        }
+    }
+}
+
+fn send(reply: &Reply) {
+    let headers = reply.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let _ = hostcalls::send_http_response(u32::from(reply.status), headers, Some(&reply.body));
+}
+
+fn exchange_all(map: MapType, headers: &Headers) {
+    let headers = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+    let _ = hostcalls::set_map_bytes(map, headers);
+}
+
+fn severity(level: log::Level) -> LogLevel {
+    match level {
+        log::Level::Error => LogLevel::Error,
+        log::Level::Warn => LogLevel::Warn,
+        log::Level::Info => LogLevel::Info,
+        log::Level::Debug => LogLevel::Debug,
+        log::Level::Trace => LogLevel::Trace,
+    }
+}

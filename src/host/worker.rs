@@ -1,0 +1,82 @@
+//! What all roles of one VM share: the configuration, the exchanges, the metrics that are already defined.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::MetricType;
+
+use crate::config::Config;
+use crate::flow::World;
+use crate::flow::exchange::Exchanges;
+
+/// The filter state key that carries the number of an exchange; Envoy prefixes it with `wasm.`.
+pub const EXCHANGE: &str = "exchange";
+
+thread_local! {
+    static WORKER: RefCell<Option<Worker>> = const { RefCell::new(None) };
+}
+
+/// The state of one VM.
+pub struct Worker {
+    config: Rc<Config>,
+    exchanges: Exchanges,
+    counters: HashMap<String, u32>,
+}
+
+/// Installs the configuration; exchanges that are on their way stay.
+pub fn configure(config: Config) {
+    WORKER.with_borrow_mut(|slot| {
+        let config = Rc::new(config);
+        match slot {
+            Some(worker) => worker.config = config,
+            None => {
+                let exchanges = Exchanges::new(clock().as_nanos() as u64);
+                *slot = Some(Worker { config, exchanges, counters: HashMap::new() });
+            }
+        }
+    });
+}
+
+/// Runs `step` with what it may look at; `None` before the configuration is here.
+pub fn with_world<R>(step: impl FnOnce(&mut World<'_>) -> R) -> Option<R> {
+    WORKER.with_borrow_mut(|slot| {
+        let Worker { config, exchanges, .. } = slot.as_mut()?;
+        let config = Rc::clone(config);
+        Some(step(&mut World { config: &config, exchanges, clock, exchange }))
+    })
+}
+
+/// The index of a vendor.
+pub fn vendor(name: &str) -> Option<usize> {
+    with_world(|world| world.config.vendor(name).map(|(index, _)| index)).flatten()
+}
+
+/// Adds one to a counter; each is defined once per VM.
+pub fn count(name: String) {
+    WORKER.with_borrow_mut(|slot| {
+        let Some(worker) = slot.as_mut() else { return };
+        let id = match worker.counters.get(&name) {
+            Some(id) => *id,
+            None => {
+                let Ok(id) = hostcalls::define_metric(MetricType::Counter, &name) else { return };
+                worker.counters.insert(name, id);
+                id
+            }
+        };
+        let _ = hostcalls::increment_metric(id, 1);
+    });
+}
+
+/// The number of the current stream's exchange, if it has one.
+fn exchange() -> Option<u64> {
+    let bytes = hostcalls::get_property(vec![EXCHANGE]).ok().flatten()?;
+    Some(u64::from_le_bytes(bytes.try_into().ok()?))
+}
+
+/// The time since the Unix epoch.
+fn clock() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}

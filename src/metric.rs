@@ -1,0 +1,75 @@
+//! The names and labels of what is counted.
+//!
+//! Envoy's statistics have no labels; `weir render` gives Envoy one regular expression per label, which finds
+//! `;;label=value` in a name and takes it out. The label `method` stands last in a name: Envoy's own expressions also
+//! run, and one of them would read a response code out of a last label that ends in `_rq_503`.
+
+/// What `api_gateway_requests_total` counts a request under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Labels {
+    /// One of [`METHODS`], else `other`.
+    pub method: &'static str,
+    /// A path of the public interface, else `other`.
+    pub endpoint: &'static str,
+    /// The status that the client got; 499 if it left before.
+    pub status: u16,
+    /// The vendor of the last attempt, `none` without one.
+    pub vendor: String,
+    /// The model that was asked for; `none` without one, `other` if no such model is configured.
+    pub model: String,
+}
+
+/// The methods that a label may name.
+pub const METHODS: [&str; 7] = ["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"];
+
+impl Labels {
+    /// Labels of a request of which nothing is known yet but its method and endpoint.
+    pub fn new(method: &str, endpoint: &'static str) -> Labels {
+        let method = METHODS.into_iter().find(|known| *known == method).unwrap_or("other");
+        Labels { method, endpoint, status: 0, vendor: "none".to_owned(), model: "none".to_owned() }
+    }
+
+    /// The counter's name in Envoy.
+    pub fn requests_total(&self) -> String {
+        let status = self.status.to_string();
+        name(
+            "api_gateway_requests_total",
+            &[
+                ("model", &self.model),
+                ("vendor", &self.vendor),
+                ("endpoint", self.endpoint),
+                ("status", &status),
+                ("method", self.method),
+            ],
+        )
+    }
+}
+
+fn name(metric: &str, labels: &[(&str, &str)]) -> String {
+    let mut name = String::with_capacity(160);
+    name.push_str(metric);
+    for (label, value) in labels {
+        name.push_str(";;");
+        name.push_str(label);
+        name.push('=');
+        name.extend(value.chars().map(|c| if c == ';' { '_' } else { c }));
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test;
+
+    #[test]
+    fn puts_labels_into_the_name() {
+        let labels =
+            Labels { status: 200, vendor: "open;ai".into(), model: "gpt-4".into(), ..Labels::new("POST", "/x") };
+        assert_eq!(
+            labels.requests_total(),
+            "api_gateway_requests_total;;model=gpt-4;;vendor=open_ai;;endpoint=/x;;status=200;;method=POST"
+        );
+        assert_eq!(Labels::new("BREW", "/x").method, "other");
+    }
+}

@@ -1,0 +1,54 @@
+//! Which vendors a request may go to, in which order.
+
+use crate::chat::Request;
+use crate::config::{Config, Hop, Model};
+use crate::refusal::Refusal;
+
+/// The hops of one request, at least one: the first is tried first, each next one when those before it failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    first: Hop,
+    rest: Vec<Hop>,
+}
+
+impl Plan {
+    /// Plans a request: the vendors of its model in the order of the file, without those that cannot express it, and
+    /// no more than may be tried.
+    pub fn new(config: &Config, model: &Model, request: &Request) -> Result<Plan, Refusal> {
+        let mut hops = Vec::new();
+        let mut refused = None;
+        for hop in &model.serve {
+            let Some(vendor) = config.vendors.get(hop.vendor) else { continue };
+            match vendor.format.accepts(request) {
+                Ok(()) => hops.push(hop.clone()),
+                Err(unsupported) => refused = refused.or(Some(Refusal::unsupported(unsupported.param, &vendor.name))),
+            }
+        }
+        hops.truncate(config.routing.attempts);
+        let mut hops = hops.into_iter();
+        match (hops.next(), refused) {
+            (Some(first), _) => Ok(Plan { first, rest: hops.collect() }),
+            (None, Some(refusal)) => Err(refusal),
+            (None, None) => Err(Refusal::unserved(&model.name)),
+        }
+    }
+
+    /// The hop of the first attempt.
+    pub fn first(&self) -> &Hop {
+        &self.first
+    }
+
+    /// The hop of an attempt, counted from 0.
+    pub fn hop(&self, attempt: usize) -> Option<&Hop> {
+        match attempt.checked_sub(1) {
+            None => Some(&self.first),
+            Some(index) => self.rest.get(index),
+        }
+    }
+
+    /// How often Envoy may try again. A lone vendor is tried once more when it gave no reply at all, because a
+    /// connection that was kept alive may have been closed just as it was used.
+    pub fn retries(&self) -> usize {
+        self.rest.len().max(1)
+    }
+}

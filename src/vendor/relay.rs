@@ -1,0 +1,54 @@
+//! Running a stream through its translation: bytes in any cut, bytes for the client out.
+
+use super::{Fault, Stream};
+use crate::chat::answer;
+use crate::chat::sse::{Broken, Decoder, Event};
+
+/// A stream under translation.
+pub struct Relay {
+    decoder: Decoder,
+    events: Vec<Event>,
+    stream: Box<dyn Stream>,
+}
+
+impl Relay {
+    /// Nothing has been read yet.
+    pub fn new(stream: Box<dyn Stream>) -> Relay {
+        Relay { decoder: Decoder::default(), events: Vec::new(), stream }
+    }
+
+    /// Translates the next bytes; appends what they yield to `out`, also before an error. After an error nothing
+    /// more may be fed.
+    pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
+        let broken = self.decoder.feed(bytes, &mut self.events);
+        self.translate(out)?;
+        broken.map_err(Fault::from)
+    }
+
+    /// The end of input: completes the answer, or says that it is not whole.
+    pub fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
+        let broken = self.decoder.end(&mut self.events);
+        self.translate(out)?;
+        broken?;
+        self.stream.end(out)
+    }
+
+    fn translate(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
+        for event in self.events.drain(..) {
+            match event {
+                Event::Comment => answer::keep_alive(out),
+                Event::Message { name, data } => self.stream.event(&name, &data, out)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl From<Broken> for Fault {
+    fn from(broken: Broken) -> Fault {
+        match broken {
+            Broken::TooLong => Fault::TooLong,
+            Broken::NotUtf8 => Fault::Unreadable("a stream of text"),
+        }
+    }
+}
