@@ -8,6 +8,7 @@ pub mod chat;
 pub mod config;
 pub mod json;
 pub mod refusal;
+pub mod unit;
 pub mod vendor;
 
 #[cfg(target_os = "wasi")]
