@@ -12,6 +12,7 @@ pub mod json;
 pub mod metric;
 pub mod refusal;
 pub mod route;
+pub mod unit;
 pub mod vendor;
 
 #[cfg(target_os = "wasi")]

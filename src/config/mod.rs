@@ -5,8 +5,20 @@
 //! configuration": names are indices, digests are bytes, addresses are addresses. The command line and the filter use
 //! the same code, the one on the file, the other on the JSON that `weir render` puts into Envoy's `vm_config`.
 
+mod address;
+mod check;
+pub mod problem;
+mod read;
+pub mod written;
+
 use std::net::SocketAddr;
 use std::time::Duration;
+
+pub use check::{Form, check};
+pub use problem::Problems;
+#[cfg(not(target_family = "wasm"))]
+pub use read::yaml;
+pub use written::Written;
 
 use crate::vendor::Format;
 
@@ -156,6 +168,17 @@ pub struct Limits {
     pub body_bytes: usize,
 }
 
+/// Reads and checks `weir.yaml`.
+#[cfg(not(target_family = "wasm"))]
+pub fn parse_yaml(text: &str) -> Result<Config, Problems> {
+    check(&yaml(text)?, Form::File)
+}
+
+/// Reads and checks what `weir render` wrote for the filter.
+pub fn parse_json(bytes: &[u8]) -> Result<Config, Problems> {
+    check(&read::json(bytes)?, Form::Rendered)
+}
+
 impl Config {
     /// The model of this name, with its index.
     pub fn model(&self, name: &str) -> Option<(usize, &Model)> {
@@ -167,3 +190,10 @@ impl Config {
         self.vendors.iter().enumerate().find(|(_, vendor)| vendor.name == name)
     }
 }
+
+/// The key that the shipped `weir.yaml` knows, so that the first request after a clone works. It stands in public, so
+/// its digest is only accepted while clients can connect from this machine alone.
+pub const DEMO_KEY: &str = "weir-demo-key";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+//! From [`Written`] to [`Config`]: every name resolved, every bound held, every problem found.
+//!
+//! Nothing stops at the first mistake. Each function below notes what is wrong with its part and gives back what is
+//! right, so that a reader of `weir check` mends the file once. References are looked up among the names as written: a
+//! vendor that is wrong in itself is one problem, not one more in every model that it serves.
+
+mod key;
+mod model;
+mod vendor;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::problem::Problems;
+use super::{Admin, Config, Limits, Routing, address, written};
+use crate::unit::{Bytes, Span};
+
+/// Which of its two forms a configuration has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// As people write it.
+    File,
+    /// As the filter is given it: vendors without a credential are gone, so a model may have nobody left to serve it.
+    Rendered,
+}
+
+/// Checks everything.
+pub fn check(written: &written::Written, form: Form) -> Result<Config, Problems> {
+    let mut problems = Problems::default();
+    let config = whole(written, form, &mut problems);
+    config.filter(|_| problems.is_empty()).ok_or(problems)
+}
+
+/// `None` only if a problem was noted. Every section is checked before the first is missed.
+fn whole(written: &written::Written, form: Form, problems: &mut Problems) -> Option<Config> {
+    let listen = problems.keep("listen", address::listen(&written.listen));
+    let admin = problems.keep("admin", written.admin.parse());
+    apart(listen, admin.as_ref(), problems);
+    let vendors = vendor::vendors(written, problems);
+    let models = model::models(written, form, problems);
+    let keys = key::keys(written, listen, problems);
+    let routing = routing(&written.routing, problems);
+    let limits = limits(&written.limits, problems);
+    Some(Config {
+        listen: listen?,
+        admin: admin?,
+        vendors: vendors?,
+        models: models?,
+        keys: keys?,
+        routing: routing?,
+        limits: limits?,
+    })
+}
+
+fn apart(listen: Option<SocketAddr>, admin: Option<&Admin>, problems: &mut Problems) {
+    if let (Some(listen), Some(Admin::Loopback(admin))) = (listen, admin) {
+        let same_host = listen.ip() == admin.ip() || listen.ip().is_unspecified();
+        if same_host && listen.port() == admin.port() {
+            problems.note("admin", "is the same address as listen");
+        }
+    }
+}
+
+fn routing(written: &written::Routing, problems: &mut Problems) -> Option<Routing> {
+    let attempts = usize::try_from(written.attempts).ok().filter(|attempts| (1..=10).contains(attempts));
+    let routing = Routing {
+        attempts: problems.keep("routing.attempts", attempts.ok_or("must be between 1 and 10".to_owned()))?,
+        first_token_timeout: timeout("first_token_timeout", written.first_token_timeout, problems),
+        idle_timeout: timeout("idle_timeout", written.idle_timeout, problems),
+        total_timeout: timeout("total_timeout", written.total_timeout, problems),
+    };
+    if routing.first_token_timeout > routing.total_timeout {
+        problems.note("routing.first_token_timeout", "must not be longer than routing.total_timeout");
+    }
+    Some(routing)
+}
+
+fn timeout(field: &str, Span(span): Span, problems: &mut Problems) -> Duration {
+    if span.is_zero() || span > LONGEST {
+        problems.note(format!("routing.{field}"), format!("must be between 1ms and {}", Span(LONGEST)));
+    }
+    span
+}
+
+fn limits(written: &written::Limits, problems: &mut Problems) -> Option<Limits> {
+    let Bytes(body_bytes) = written.body_bytes;
+    if !(SMALLEST_BODY..=LARGEST_BODY).contains(&body_bytes) {
+        let range = format!("must be between {} and {}", Bytes(SMALLEST_BODY), Bytes(LARGEST_BODY));
+        problems.note("limits.body_bytes", range);
+    }
+    Some(Limits { body_bytes })
+}
+
+/// At least one name, each well formed and none twice.
+fn check_names(section: &str, names: &[&str], extra: &str, problems: &mut Problems) {
+    if names.is_empty() && section != "keys" {
+        problems.note(section, "at least one is needed");
+    }
+    for (i, name) in names.iter().enumerate() {
+        let at = || format!("{section}[{i}].name");
+        let letters = name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c) || extra.contains(c));
+        if name.is_empty() {
+            problems.note(at(), "missing");
+        } else if !letters || name.len() > LONGEST_NAME {
+            problems.note(at(), format!("must be 1 to {LONGEST_NAME} letters, digits or any of ._-{extra}"));
+        } else if let Some(first) = names.iter().position(|other| other == name).filter(|first| *first < i) {
+            problems.note(at(), format!("is the name of {section}[{first}] too"));
+        }
+    }
+}
+
+fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    match known.filter(|name| !name.is_empty()).collect::<Vec<_>>().join(", ").as_str() {
+        "" => format!("there is no {what} {name:?}"),
+        known => format!("there is no {what} {name:?}, only {known}"),
+    }
+}
+
+/// Beyond letters, digits and `._-`, names of vendors and keys hold nothing.
+const PLAIN: &str = "";
+/// Names of models are often those of vendors: `meta-llama/llama-3:free@eu`.
+const ROUTED: &str = "/:@";
+/// Names become metric labels and headers.
+const LONGEST_NAME: usize = 64;
+
+/// A request that runs for a day is a mistake of units.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+/// Below this not even a short chat fits.
+const SMALLEST_BODY: usize = 1 << 10;
+/// Envoy holds the body for another attempt, for every request in flight.
+const LARGEST_BODY: usize = 64 << 20;

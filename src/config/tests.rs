@@ -1,0 +1,277 @@
+//! One good configuration, and every mistake that can be made in it.
+
+use serde_json::{Value, json};
+
+use super::{Config, Form, Permission, check, parse_json, read};
+use crate::test;
+
+fn good() -> Value {
+    json!({
+        "vendors": [
+            {"name": "openai", "kind": "openai", "url": "https://api.openai.com/v1", "credential": {"env": "KEY"}},
+            {"name": "azure", "kind": "azure", "url": "https://r.example.com", "credential": {"file": "/run/azure"}},
+            {"name": "echo", "kind": "echo"},
+        ],
+        "models": [
+            {"name": "gpt-4", "serve": [{"vendor": "openai"}, {"vendor": "azure", "model": "mine"}]},
+            {"name": "meta/llama:free@eu", "serve": [{"vendor": "echo"}]},
+        ],
+        "keys": [
+            {"name": "team-a", "sha256": "A1".repeat(32), "models": ["meta/llama:free@eu"]},
+            {"name": "team-b", "sha256": "b2".repeat(32)},
+        ],
+    })
+}
+
+/// What is wrong with the good configuration after `value` is put at `pointer`.
+fn mistake(pointer: &str, value: Value) -> String {
+    let mut config = good();
+    let (parent, field) = pointer.rsplit_once('/').unwrap();
+    match config.pointer_mut(parent).unwrap() {
+        Value::Array(list) => list[field.parse::<usize>().unwrap()] = value,
+        object => object[field] = value,
+    }
+    problems(&config, Form::File)
+}
+
+fn problems(config: &Value, form: Form) -> String {
+    let checked = read::json(config.to_string().as_bytes()).and_then(|written| check(&written, form));
+    checked.err().map(|problems| problems.to_string()).unwrap_or_default()
+}
+
+#[test]
+fn a_good_configuration_is_ready_to_use() {
+    let config: Config = parse_json(good().to_string().as_bytes()).unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:3000");
+    let (_, model) = config.model("gpt-4").unwrap();
+    let hops: Vec<_> = model.serve.iter().map(|hop| (hop.vendor, hop.model.as_str())).collect();
+    assert_eq!(hops, [(0, "gpt-4"), (1, "mine")]);
+    assert_eq!(config.keys[0].sha256, [0xa1; 32]);
+    assert_eq!(config.keys[0].models, Permission::Only(vec![1]));
+    assert_eq!(config.keys[1].models, Permission::All);
+    assert_eq!((config.routing.attempts, config.routing.total_timeout.as_secs()), (3, 600));
+    assert_eq!(config.limits.body_bytes, 8 << 20);
+}
+
+#[test]
+fn names_every_mistake_with_its_path() {
+    for (pointer, value, problem) in [
+        (
+            "/listen",
+            json!("localhost"),
+            "listen: must be an IP address and a port, for example 127.0.0.1:3000 or 0.0.0.0:3000",
+        ),
+        ("/listen", json!("127.0.0.1:9901"), "admin: is the same address as listen"),
+        ("/listen", json!("0.0.0.0:9901"), "admin: is the same address as listen"),
+        (
+            "/admin",
+            json!("0.0.0.0:9901"),
+            "admin: 0.0.0.0:9901 can be reached from elsewhere; must be a loopback address and a port, for example 127.0.0.1:9901, or unix:/path",
+        ),
+        ("/admin", json!("unix:weir.sock"), "admin: must name a Unix socket by an absolute path of at most 107 bytes"),
+        (
+            "/vendors/0/name",
+            json!(""),
+            "vendors[0].name: missing\nmodels[0].serve[0].vendor: there is no vendor \"openai\", only azure, echo",
+        ),
+        ("/vendors/1/kind", json!("x"), "vendors[1].kind: unknown kind \"x\", one of openai, azure, anthropic, echo"),
+        ("/vendors/0/url", Value::Null, "vendors[0].url: missing"),
+        (
+            "/vendors/0/url",
+            json!("https://u:p@host"),
+            "vendors[0].url: must hold no user and no password; a credential goes into `credential`",
+        ),
+        ("/vendors/0/api_version", json!("1"), "vendors[0].api_version: only the kind azure takes one"),
+        (
+            "/vendors/0",
+            json!({"name": "openai", "kind": "openai", "url": "http://h", "ca_file": "/ca"}),
+            "vendors[0].ca_file: only an https url takes one",
+        ),
+        ("/vendors/0/credential", json!({}), "vendors[0].credential: must be {env: NAME} or {file: /path}"),
+        (
+            "/vendors/0/credential",
+            json!({"env": "A", "file": "/b"}),
+            "vendors[0].credential: must be {env: NAME} or {file: /path}",
+        ),
+        (
+            "/vendors/0/credential",
+            json!({"env": "sk-123"}),
+            "vendors[0].credential: env must be the name of an environment variable",
+        ),
+        (
+            "/vendors/0/credential",
+            json!("sk-123"),
+            "vendors[0].credential: must be {env: NAME} or {file: /path}; the secret itself does not belong into this file",
+        ),
+        ("/vendors/2/url", json!("http://h"), "vendors[2].url: the echo vendor is built in and takes none"),
+        (
+            "/vendors/2/credential",
+            json!({"env": "A"}),
+            "vendors[2].credential: the echo vendor is built in and takes none",
+        ),
+        (
+            "/models",
+            json!([]),
+            "models: at least one is needed\nkeys[0].models[0]: there is no model \"meta/llama:free@eu\"",
+        ),
+        (
+            "/models/1/name",
+            json!("gpt-4"),
+            "models[1].name: is the name of models[0] too\nkeys[0].models[0]: there is no model \"meta/llama:free@eu\", only gpt-4, gpt-4",
+        ),
+        ("/models/0/serve", json!([]), "models[0].serve: names nobody: at least one vendor must serve the model"),
+        (
+            "/models/0/serve",
+            json!([{"vendor": "opanai"}]),
+            "models[0].serve[0].vendor: there is no vendor \"opanai\", only openai, azure, echo",
+        ),
+        ("/models/0/serve", json!([{"vendor": "echo"}, {"vendor": "echo"}]), "models[0].serve[1]: is listed twice"),
+        (
+            "/models/0/serve/0/model",
+            json!("a\nb"),
+            "models[0].serve[0].model: must be 1 to 256 characters, none of them a control character",
+        ),
+        ("/keys/0/name", json!("a b"), "keys[0].name: must be 1 to 64 letters, digits or any of ._-"),
+        (
+            "/keys/0/sha256",
+            json!("weir_secret"),
+            "keys[0].sha256: must be 64 hex digits; `weir key` makes a key and prints them",
+        ),
+        ("/keys/0/sha256", json!("b2".repeat(32)), "keys[1].sha256: is the digest of keys[0] too"),
+        ("/keys/0/models", json!([]), "keys[0].models: allows nothing; leave it out to allow every model"),
+        (
+            "/keys/0/models",
+            json!(["gpt-5"]),
+            "keys[0].models[0]: there is no model \"gpt-5\", only gpt-4, meta/llama:free@eu",
+        ),
+        ("/routing", json!({"attempts": 0}), "routing.attempts: must be between 1 and 10"),
+        ("/routing", json!({"attempts": 11}), "routing.attempts: must be between 1 and 10"),
+        ("/routing", json!({"idle_timeout": "0s"}), "routing.idle_timeout: must be between 1ms and 24h"),
+        (
+            "/routing",
+            json!({"total_timeout": "10s"}),
+            "routing.first_token_timeout: must not be longer than routing.total_timeout",
+        ),
+        (
+            "/routing",
+            json!({"total_timeout": 10}),
+            "routing.total_timeout: invalid type: integer `10`, expected a duration such as 500ms, 20s, 10m or 1h",
+        ),
+        ("/limits", json!({"body_bytes": "1023"}), "limits.body_bytes: must be between 1KiB and 64MiB"),
+        ("/limits", json!({"body_bytes": "65MiB"}), "limits.body_bytes: must be between 1KiB and 64MiB"),
+    ] {
+        let shown = mistake(pointer, value);
+        let shown = shown.split(" at line").next().unwrap();
+        assert_eq!(shown, problem, "{pointer}");
+    }
+}
+
+#[test]
+fn names_have_a_form() {
+    for (pointer, name, fine) in [
+        ("/vendors/1/name", "a".repeat(65), false),
+        ("/vendors/1/name", "a/b".to_owned(), false),
+        ("/vendors/1/name", "\u{e9}".to_owned(), false),
+        ("/models/0/name", "A/b:c@d._-9".to_owned(), true),
+        ("/models/0/name", "a b".to_owned(), false),
+        ("/keys/1/name", "k".repeat(64), true),
+    ] {
+        let path = pointer.trim_start_matches('/').replacen('/', "[", 1).replacen('/', "].", 1);
+        assert_eq!(mistake(pointer, json!(name)).contains(&path), !fine, "{pointer} {name}");
+    }
+}
+
+#[test]
+fn finds_every_problem_at_once() {
+    let config = json!({
+        "listen": "nowhere", "cache": {}, "lisen": 1,
+        "vendors": [{"name": "a", "kind": "echo", "price": 1}],
+        "models": [{"name": "m", "serve": [{"vendor": "a", "weight": 2}]}],
+        "routing": {"weights": {"cost": 1}},
+    });
+    let unknown = "cache: unknown key\nlisen: unknown key\nmodels[0].serve[0].weight: unknown key\n\
+                   routing.weights: unknown key\nvendors[0].price: unknown key";
+    let mut lines: Vec<String> = problems(&config, Form::File).lines().map(str::to_owned).collect();
+    lines.sort();
+    assert_eq!(lines.join("\n"), unknown);
+
+    let config = json!({"listen": "", "vendors": [{}], "models": [{"serve": [{"vendor": "x"}]}], "keys": [{}]});
+    let paths: Vec<String> =
+        problems(&config, Form::File).lines().map(|line| line.split(": ").next().unwrap().to_owned()).collect();
+    assert_eq!(
+        paths,
+        [
+            "listen",
+            "vendors[0].name",
+            "vendors[0].kind",
+            "vendors[0].url",
+            "models[0].name",
+            "models[0].serve[0].vendor",
+            "keys[0].name",
+            "keys[0].sha256",
+        ]
+    );
+}
+
+#[test]
+fn only_the_rendered_form_may_leave_a_model_unserved() {
+    let mut config = good();
+    config["models"][0]["serve"] = json!([]);
+    assert_eq!(problems(&config, Form::Rendered), "");
+    assert_ne!(problems(&config, Form::File), "");
+}
+
+#[test]
+fn the_demo_key_works_on_this_machine_alone() {
+    let mut config = good();
+    config["keys"][0]["sha256"] = json!("37a721706adc5240e60def713f9817d6800983f74ab6c89c32f41c244b29e03f");
+    for (listen, fine) in [("127.0.0.1:3000", true), ("[::1]:3000", true), ("0.0.0.0:3000", false)] {
+        config["listen"] = json!(listen);
+        let shown = problems(&config, Form::Rendered);
+        assert_eq!(shown.is_empty(), fine, "{listen}");
+        assert!(fine || shown.starts_with("keys[0].sha256: this is the demo key") && shown.contains("`weir key`"));
+    }
+}
+
+#[cfg(not(target_family = "wasm"))]
+#[test]
+fn yaml_mistakes_have_a_line_and_a_column() {
+    for (text, problem) in [
+        ("vendors: [", "vendors: unclosed bracket '[' at line 1, column 10"),
+        (
+            "vendors:\n  - {name: a, kind: echo}\n - b",
+            "while parsing a block mapping, did not find expected key at line 3, column 2",
+        ),
+        ("vendors:\n- name: [a]\n", "vendors[0].name: expected string scalar at line 2, column 9"),
+        ("routing: {attempts: -1}", "routing.attempts: invalid u64 at line 1, column 21"),
+        ("listen: a\nlisten: b\n", "duplicate mapping key `listen` is not allowed here at line 2, column 1"),
+        ("--- {}\n--- {}\n", "only single YAML document expected but multiple found at line 2, column 5"),
+        ("", "vendors: at least one is needed\nmodels: at least one is needed"),
+    ] {
+        assert_eq!(super::parse_yaml(text).unwrap_err().to_string(), problem, "{text}");
+    }
+}
+
+#[cfg(not(target_family = "wasm"))]
+#[test]
+fn a_secret_in_the_wrong_place_is_not_repeated() {
+    for text in [
+        "vendors: [{name: a, kind: openai, url: 'https://h', credential: sk-123}]",
+        "vendors: [{name: a, kind: openai, url: 'https://h', credential: [sk-123]}]",
+        "vendors: [{name: a, kind: openai, url: 'https://h', credential: {env: sk-123}}]",
+        "vendors: [{name: a, kind: openai, url: 'https://u:sk-123@h'}]",
+        "vendors: [{name: a, kind: openai, url: 'https://h?key=sk-123'}]",
+        "keys: [{name: a, sha256: sk-123}]",
+        "keys: [{name: a, key: sk-123}]",
+    ] {
+        let problems = super::parse_yaml(text).unwrap_err().to_string();
+        assert!(!problems.contains("sk-123"), "{problems}");
+    }
+}
+
+#[cfg(not(target_family = "wasm"))]
+#[test]
+fn the_shipped_configuration_is_good() {
+    let config = super::parse_yaml(include_str!("../../weir.yaml")).unwrap();
+    assert_eq!((config.vendors.len(), config.models.len(), config.keys.len()), (4, 7, 1));
+}

@@ -1,0 +1,158 @@
+//! `weir.yaml` as it is written: field for field, nothing resolved and little refused.
+//!
+//! What a person may leave out has a default here. What a person must write defaults to emptiness, so that
+//! [`check`](super::check) can name a missing field together with everything else that is wrong. The same shape, as
+//! JSON and without secrets, is what the filter is given.
+
+use serde::{Deserialize, Serialize};
+
+use crate::unit::{Bytes, Span};
+
+/// The whole file.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct Written {
+    /// Address and port where clients connect.
+    #[serde(default = "listen")]
+    pub listen: String,
+    /// Address and port, or `unix:/path`, of Envoy's admin interface.
+    #[serde(default = "admin")]
+    pub admin: String,
+    /// Who answers.
+    #[serde(default)]
+    pub vendors: Vec<Vendor>,
+    /// What can be asked for.
+    #[serde(default)]
+    pub models: Vec<Model>,
+    /// Who may ask.
+    #[serde(default)]
+    pub keys: Vec<Key>,
+    /// How vendors are tried.
+    #[serde(default)]
+    pub routing: Routing,
+    /// Bounds on what clients may ask.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// One of `vendors`.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct Vendor {
+    /// The name that `serve`, headers and metrics use.
+    #[serde(default)]
+    pub name: String,
+    /// The wire format: a `kind` of [`crate::vendor::FORMATS`].
+    #[serde(default)]
+    pub kind: String,
+    /// The base of the vendor's API, for example `https://api.openai.com/v1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Where the vendor's credential is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<Credential>,
+    /// Azure's `api-version`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_version: Option<String>,
+    /// A PEM file with the certificate authorities to trust instead of the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<String>,
+}
+
+/// `credential: {env: NAME}` or `credential: {file: /path}`.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct Credential {
+    /// An environment variable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub env: Option<String>,
+    /// A file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+}
+
+/// One of `models`.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct Model {
+    /// The name that clients ask for.
+    #[serde(default)]
+    pub name: String,
+    /// Who serves it, in order of preference.
+    #[serde(default)]
+    pub serve: Vec<Hop>,
+}
+
+/// One of a model's `serve`.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct Hop {
+    /// The name of a vendor.
+    #[serde(default)]
+    pub vendor: String,
+    /// The model's name at this vendor, where it differs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+}
+
+/// One of `keys`.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct Key {
+    /// The key's name in logs.
+    #[serde(default)]
+    pub name: String,
+    /// The SHA-256 of the key, in hex.
+    #[serde(default)]
+    pub sha256: String,
+    /// The models that it may use; all if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub models: Option<Vec<String>>,
+}
+
+/// `routing`.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Routing {
+    /// How many attempts a request may take, the first included.
+    pub attempts: u64,
+    /// How long a vendor may take until its first token, or its whole answer if it does not stream.
+    pub first_token_timeout: Span,
+    /// How long a stream may be silent between two pieces.
+    pub idle_timeout: Span,
+    /// How long a request may take in all.
+    pub total_timeout: Span,
+}
+
+/// `limits`.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Limits {
+    /// The largest request body.
+    pub body_bytes: Bytes,
+}
+
+/// Three attempts reach a third vendor and still end within the patience of a person.
+impl Default for Routing {
+    fn default() -> Routing {
+        Routing {
+            attempts: 3,
+            first_token_timeout: seconds(20),
+            idle_timeout: seconds(60),
+            total_timeout: seconds(600),
+        }
+    }
+}
+
+/// Room for a long context and a few pictures.
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { body_bytes: Bytes(8 << 20) }
+    }
+}
+
+const fn seconds(number: u64) -> Span {
+    Span(std::time::Duration::from_secs(number))
+}
+
+fn listen() -> String {
+    "127.0.0.1:3000".to_owned()
+}
+
+fn admin() -> String {
+    "127.0.0.1:9901".to_owned()
+}

@@ -1,0 +1,205 @@
+//! Durations and sizes as people write them in `weir.yaml`: `20s`, `10m`, `8MiB`.
+//!
+//! A duration always has a unit, because a bare `30` reads as seconds to one person and as milliseconds to the next.
+//! A size may be a bare number of bytes. Units are exact and there are no fractions: what is written is what happens.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::de::{self, Deserialize, Deserializer, Visitor};
+use serde::ser::{Serialize, Serializer};
+
+/// A length of time: a whole number and one of `ms`, `s`, `m`, `h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span(pub Duration);
+
+/// A number of bytes: bare, or a whole number and one of `B`, `KiB`, `MiB`, `GiB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Bytes(pub usize);
+
+/// Why a text is no [`Span`] or no [`Bytes`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unreadable {
+    expected: &'static str,
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expected {}", self.expected)
+    }
+}
+
+impl std::error::Error for Unreadable {}
+
+impl FromStr for Span {
+    type Err = Unreadable;
+
+    fn from_str(text: &str) -> Result<Span, Unreadable> {
+        let millis = measure(text, SPANS).ok_or(Unreadable { expected: A_SPAN })?;
+        Ok(Span(Duration::from_millis(millis)))
+    }
+}
+
+impl FromStr for Bytes {
+    type Err = Unreadable;
+
+    fn from_str(text: &str) -> Result<Bytes, Unreadable> {
+        let bytes = text.parse().ok().or_else(|| measure(text, SIZES));
+        bytes.and_then(|bytes| usize::try_from(bytes).ok()).map(Bytes).ok_or(Unreadable { expected: A_SIZE })
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_in_largest(u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX), SPANS, f)
+    }
+}
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_in_largest(self.0 as u64, SIZES, f)
+    }
+}
+
+/// `12km` times the size of a `km`, if the unit is in the table and the product is a number.
+fn measure(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let (number, unit) = text.split_at_checked(text.find(|c: char| !c.is_ascii_digit())?)?;
+    let (_, size) = units.iter().find(|(name, _)| *name == unit)?;
+    number.parse::<u64>().ok()?.checked_mul(*size)
+}
+
+/// The amount in the largest unit that measures it exactly.
+fn write_in_largest(amount: u64, units: &[(&str, u64)], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let exact = units.iter().rev().find(|(_, size)| amount != 0 && amount.is_multiple_of(*size));
+    let (unit, size) = exact.or(units.first()).copied().unwrap_or(("", 1));
+    write!(f, "{}{unit}", amount / size)
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
+        struct Written;
+
+        impl Visitor<'_> for Written {
+            type Value = Span;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(A_SPAN)
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
+                text.parse().map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+            }
+        }
+
+        deserializer.deserialize_any(Written)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+        struct Written;
+
+        impl Visitor<'_> for Written {
+            type Value = Bytes;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(A_SIZE)
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Bytes, E> {
+                text.parse().map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+            }
+
+            fn visit_u64<E: de::Error>(self, bytes: u64) -> Result<Bytes, E> {
+                usize::try_from(bytes).map(Bytes).map_err(|_| E::invalid_value(de::Unexpected::Unsigned(bytes), &self))
+            }
+
+            fn visit_i64<E: de::Error>(self, bytes: i64) -> Result<Bytes, E> {
+                usize::try_from(bytes).map(Bytes).map_err(|_| E::invalid_value(de::Unexpected::Signed(bytes), &self))
+            }
+        }
+
+        deserializer.deserialize_any(Written)
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Units of time in milliseconds, ascending.
+const SPANS: &[(&str, u64)] = &[("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
+/// Units of size in bytes, ascending.
+const SIZES: &[(&str, u64)] = &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+
+const A_SPAN: &str = "a duration such as 500ms, 20s, 10m or 1h";
+const A_SIZE: &str = "a size such as 64KiB, 8MiB or 1048576";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test;
+
+    #[test]
+    fn reads_and_writes_durations() {
+        for (text, millis, shown) in [
+            ("500ms", 500, "500ms"),
+            ("20s", 20_000, "20s"),
+            ("10m", 600_000, "10m"),
+            ("1h", 3_600_000, "1h"),
+            ("60s", 60_000, "1m"),
+            ("90s", 90_000, "90s"),
+            ("0s", 0, "0ms"),
+        ] {
+            let span: Span = text.parse().unwrap();
+            assert_eq!(span, Span(Duration::from_millis(millis)), "{text}");
+            assert_eq!(span.to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn reads_and_writes_sizes() {
+        for (text, bytes, shown) in [
+            ("1048576", 1 << 20, "1MiB"),
+            ("8MiB", 8 << 20, "8MiB"),
+            ("64KiB", 64 << 10, "64KiB"),
+            ("1000B", 1000, "1000B"),
+            ("0", 0, "0B"),
+        ] {
+            let size: Bytes = text.parse().unwrap();
+            assert_eq!(size, Bytes(bytes), "{text}");
+            assert_eq!(size.to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_ambiguous() {
+        for text in ["", "10", "s", "1.5s", "10 s", "-1s", "1d", "1S", "99999999999999999999s", "9999999999999999h"] {
+            assert!(text.parse::<Span>().is_err(), "{text}");
+        }
+        for text in ["", "MiB", "1MB", "1mib", "1.5MiB", "-1", "99999999999999999999", "99999999999999GiB"] {
+            assert!(text.parse::<Bytes>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn travels_through_json() {
+        let read = |json: &str| serde_json::from_str::<Bytes>(json).map_err(|problem| problem.to_string());
+        assert_eq!(read("4096"), Ok(Bytes(4096)));
+        assert_eq!(read(r#""4KiB""#), Ok(Bytes(4096)));
+        assert!(read("-1").is_err());
+        let span = serde_json::from_str::<Span>(r#""20s""#).unwrap();
+        assert_eq!(serde_json::to_string(&span).unwrap(), r#""20s""#);
+        let bare = serde_json::from_str::<Span>("20").unwrap_err().to_string();
+        assert!(bare.starts_with("invalid type: integer `20`, expected a duration such as"), "{bare}");
+    }
+}
