@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `Fresh` | nothing | the request's headers |
 //! | `Reading` | who calls, and what | the whole body |
+//! | `Draining` | that the body is too large | its end, which is refused |
 //! | `Forwarded` | the exchange | a response from Envoy: an answer, or the end of all attempts |
 //! | `Answering` | the exchange, and that a vendor answered | the end of the stream, which counts it |
 //! | `Passing` | it is for Envoy's admin interface | that interface's response |
@@ -16,9 +17,9 @@
 use crate::auth;
 use crate::chat::Request;
 use crate::config::{Config, Model};
+use crate::flow::endpoint::{self, Serves};
 use crate::flow::exchange::{Exchange, Outcome, vendor_name};
 use crate::flow::{Effect, Flow, Head, Headers, Part, Reads, Reply, Step, World};
-use crate::json::Writer;
 use crate::metric::Labels;
 use crate::refusal::{Refusal, Surface};
 use crate::route::Plan;
@@ -30,6 +31,8 @@ pub enum Gateway {
     Fresh,
     /// A chat request is permitted and its body is on its way.
     Reading(Caller),
+    /// The body is too large; so many bytes of it are swallowed.
+    Draining(Caller, usize),
     /// The request is with a vendor.
     Forwarded(Forwarded),
     /// A vendor's answer is on its way to the client.
@@ -64,40 +67,38 @@ impl Flow for Gateway {
     fn request_head(self, head: Head, end: bool, world: &mut World<'_>) -> Step<Gateway> {
         let path = head.text(":path").unwrap_or_default();
         let path = path.split_once('?').map_or(path, |(path, _)| path);
-        let surface = Surface::of(path);
-        let method = head.text(":method").unwrap_or_default();
-        let endpoint = Endpoint::find(path);
-        let labels = Labels::new(method, endpoint.map_or("other", |endpoint| endpoint.path));
-        let admitted = check_headers(&head).and_then(|()| match endpoint {
-            None => Err(Refusal::unknown_path(path)),
-            Some(endpoint) if endpoint.method != method => Err(Refusal::wrong_method(method, path, endpoint.method)),
-            Some(endpoint) => Ok(endpoint),
-        });
-        match admitted.map(|endpoint| endpoint.serves) {
-            Err(refusal) => refuse(&refusal, surface, labels, Headers::new()),
-            Ok(Serves::Health) => reply(health(world.now()), labels),
+        let (surface, method) = (Surface::of(path), head.text(":method").unwrap_or_default());
+        let labels = Labels::new(method, endpoint::label(path));
+        let config = world.config;
+        let served = check_headers(&head).and_then(|()| endpoint::find(method, path)).and_then(|serves| match serves {
+            Serves::Health => Ok(reply(endpoint::health(world.now()), labels.clone())),
             // The query goes: Envoy would carry it into the admin interface's own.
-            Ok(Serves::Metrics) => {
-                Step::pass(Gateway::Passing(labels), vec![Effect::RequestHeader(":path", Some(path.to_owned()))])
+            Serves::Metrics => {
+                let effects = vec![Effect::RequestHeader(":path", path.to_owned())];
+                Ok(Step::pass(Gateway::Passing(labels.clone()), effects))
             }
-            Ok(Serves::Models) => match identify(&head, world.config) {
-                Err(refusal) => refuse(&refusal, surface, labels, Headers::new()),
-                Ok(key) => reply(models(world.config, key), labels),
-            },
-            Ok(Serves::Chat) => match admit(&head, end, world.config) {
-                Err(refusal) => refuse(&refusal, surface, labels, Headers::new()),
-                Ok(key) => Step::hold(Gateway::Reading(Caller { surface, key, labels })),
-            },
-        }
+            Serves::Models => {
+                let key = identify(&head, config)?;
+                Ok(reply(endpoint::models(config, key), labels.clone()))
+            }
+            Serves::Chat => {
+                let caller = Caller { surface, key: admit(&head, end, config)?, labels: labels.clone() };
+                let large = head.content_length().is_some_and(|length| length > config.limits.body_bytes);
+                Ok(Step::hold(if large { Gateway::Draining(caller, 0) } else { Gateway::Reading(caller) }))
+            }
+        });
+        served.unwrap_or_else(|refusal| refuse(&refusal, surface, labels, Headers::new()))
     }
 
     fn request_body(self, body: Part, world: &mut World<'_>) -> Step<Gateway> {
         let limit = world.config.limits.body_bytes;
         match (self, body) {
             (Gateway::Reading(caller), Part::Whole(body)) if body.len() <= limit => forward(caller, body, world),
+            (Gateway::Reading(caller), Part::Whole(body)) => drain(caller, 0, body.len(), true, limit),
             (Gateway::Reading(caller), Part::Held(size)) if size <= limit => Step::hold(Gateway::Reading(caller)),
-            (Gateway::Reading(Caller { surface, labels, .. }), _) => {
-                refuse(&Refusal::too_large(limit), surface, labels, Headers::new())
+            (Gateway::Reading(caller), Part::Held(size)) => drain(caller, 0, size, false, limit),
+            (Gateway::Draining(caller, dropped), Part::Piece { bytes, end }) => {
+                drain(caller, dropped, bytes.len(), end, limit)
             }
             (state, _) => Step::pass(state, Vec::new()),
         }
@@ -110,7 +111,7 @@ impl Flow for Gateway {
                 Step::pass(Gateway::Ended(Labels { status: head.status(), ..labels }), Vec::new())
             }
             // Envoy answers in the filter's place, before the body is whole: too large, or too slow.
-            Gateway::Reading(Caller { surface, labels, .. }) => {
+            Gateway::Reading(Caller { surface, labels, .. }) | Gateway::Draining(Caller { surface, labels, .. }, _) => {
                 let refusal = interrupted(head.status(), world.config);
                 refuse(&refusal, surface, labels, Headers::new())
             }
@@ -126,7 +127,9 @@ impl Flow for Gateway {
         let labels = match self {
             Gateway::Fresh | Gateway::Closed => return Vec::new(),
             Gateway::Ended(labels) => labels,
-            Gateway::Reading(Caller { labels, .. }) | Gateway::Passing(labels) => Labels { status: LEFT, ..labels },
+            Gateway::Reading(Caller { labels, .. })
+            | Gateway::Draining(Caller { labels, .. }, _)
+            | Gateway::Passing(labels) => Labels { status: LEFT, ..labels },
             Gateway::Answering(Forwarded { exchange, labels, .. }) => {
                 world.exchanges.close(exchange);
                 labels
@@ -142,6 +145,7 @@ impl Flow for Gateway {
     fn reads_request(&self) -> Reads {
         match self {
             Gateway::Reading(_) => Reads::Whole,
+            Gateway::Draining(..) => Reads::Pieces,
             _ => Reads::Nothing,
         }
     }
@@ -153,36 +157,6 @@ impl Flow for Gateway {
 
 /// nginx's status for a client that left before its answer; no client ever sees it.
 const LEFT: u16 = 499;
-
-/// One endpoint of the public interface.
-#[derive(Clone, Copy)]
-struct Endpoint {
-    path: &'static str,
-    method: &'static str,
-    serves: Serves,
-}
-
-#[derive(Clone, Copy)]
-enum Serves {
-    Chat,
-    Models,
-    Health,
-    Metrics,
-}
-
-impl Endpoint {
-    fn find(path: &str) -> Option<Endpoint> {
-        ENDPOINTS.into_iter().find(|endpoint| endpoint.path == path)
-    }
-}
-
-const ENDPOINTS: [Endpoint; 5] = [
-    Endpoint { path: "/api/chat/completions", method: "POST", serves: Serves::Chat },
-    Endpoint { path: "/v1/chat/completions", method: "POST", serves: Serves::Chat },
-    Endpoint { path: "/v1/models", method: "GET", serves: Serves::Models },
-    Endpoint { path: "/health", method: "GET", serves: Serves::Health },
-    Endpoint { path: "/metrics", method: "GET", serves: Serves::Metrics },
-];
 
 /// Refuses headers that two readers could understand differently, and those that steer Envoy or Weir from within.
 fn check_headers(head: &Head) -> Result<(), Refusal> {
@@ -214,8 +188,9 @@ fn admit(head: &Head, end: bool, config: &Config) -> Result<usize, Refusal> {
     if let Some(coding) = head.text("content-encoding").filter(|coding| !coding.eq_ignore_ascii_case("identity")) {
         return Err(Refusal::encoded(coding));
     }
-    if head.content_length().is_some_and(|length| length > config.limits.body_bytes) {
-        return Err(Refusal::too_large(config.limits.body_bytes));
+    let limit = config.limits.body_bytes;
+    if head.content_length().is_some_and(|length| length > limit.saturating_add(PATIENCE)) {
+        return Err(Refusal::too_large(limit));
     }
     if end {
         return Err(Request::parse(Vec::new()).err().unwrap_or_else(|| Refusal::malformed("the request has no body")));
@@ -239,20 +214,33 @@ fn forward(caller: Caller, body: Vec<u8>, world: &mut World<'_>) -> Step<Gateway
         Err(refusal) => refuse(&refusal, surface, labels, Headers::new()),
         Ok(exchange) => {
             labels.vendor = vendor_name(world.config, exchange.plan.first()).to_owned();
-            let (vendor, retries) = (labels.vendor.clone(), exchange.plan.retries());
+            let mut effects = vec![
+                Effect::RequestHeader("x-envoy-max-retries", exchange.plan.retries().to_string()),
+                Effect::Route(labels.vendor.clone()),
+                Effect::ClearRouteCache,
+            ];
+            let retry_on = exchange.plan.retry_on();
+            effects.extend(retry_on.map(|on| Effect::RequestHeader("x-envoy-retry-on", on.to_owned())));
             let number = world.exchanges.open(exchange);
-            Step::pass(
-                Gateway::Forwarded(Forwarded { surface, exchange: number, labels }),
-                vec![
-                    Effect::Exchange(number),
-                    Effect::RequestHeader("x-envoy-max-retries", Some(retries.to_string())),
-                    Effect::Route(vendor),
-                    Effect::ClearRouteCache,
-                ],
-            )
+            effects.push(Effect::Exchange(number));
+            Step::pass(Gateway::Forwarded(Forwarded { surface, exchange: number, labels }), effects)
         }
     }
 }
+
+/// Swallows the next part of a body that is too large, and refuses it at its end: a client that is still sending when
+/// the answer comes and the connection closes sees a reset, not the answer.
+fn drain(caller: Caller, dropped: usize, more: usize, end: bool, limit: usize) -> Step<Gateway> {
+    let dropped = dropped.saturating_add(more);
+    if end || dropped > limit.saturating_add(PATIENCE) {
+        return refuse(&Refusal::too_large(limit), caller.surface, caller.labels, Headers::new());
+    }
+    let effects = vec![Effect::RequestBody { replaced: usize::MAX, with: Vec::new() }];
+    Step { effects, ..Step::hold(Gateway::Draining(caller, dropped)) }
+}
+
+/// How many bytes beyond the limit are swallowed before the connection is cut.
+const PATIENCE: usize = 32 << 20;
 
 fn permit(config: &Config, key: usize, index: usize, model: &Model) -> Result<(), Refusal> {
     match config.keys.get(key) {
@@ -333,38 +321,4 @@ fn refuse(refusal: &Refusal, surface: Surface, labels: Labels, mut headers: Head
 
 fn reply(reply: Reply, labels: Labels) -> Step<Gateway> {
     Step::reply(Gateway::Ended(Labels { status: reply.status, ..labels }), reply)
-}
-
-fn health(now: std::time::Duration) -> Reply {
-    let timestamp = humantime::format_rfc3339_millis(std::time::UNIX_EPOCH + now).to_string();
-    json(|w| {
-        w.key("status").string("healthy");
-        w.key("timestamp").string(&timestamp);
-        w.key("version").string(env!("CARGO_PKG_VERSION"));
-    })
-}
-
-/// The models that a key may use and some vendor serves, in OpenAI's shape.
-fn models(config: &Config, key: usize) -> Reply {
-    let mine = |index: usize| config.keys.get(key).is_some_and(|key| key.models.covers(index));
-    json(|w| {
-        w.key("object").string("list");
-        w.key("data").array(|w| {
-            for (_, model) in config.models.iter().enumerate().filter(|(i, model)| mine(*i) && !model.serve.is_empty())
-            {
-                w.object(|w| {
-                    w.key("id").string(&model.name);
-                    w.key("object").string("model");
-                    w.key("created").number(0);
-                    w.key("owned_by").string(model.serve.first().map_or("", |hop| vendor_name(config, hop)));
-                });
-            }
-        });
-    })
-}
-
-fn json(fill: impl FnOnce(&mut Writer)) -> Reply {
-    let mut w = Writer::default();
-    w.object(fill);
-    Reply { status: 200, headers: vec![("content-type", "application/json".to_owned())], body: w.finish() }
 }

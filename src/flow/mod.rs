@@ -9,6 +9,7 @@
 //! and settles what is open; nothing here reads a clock, a header or a buffer except through its arguments.
 
 pub mod echo;
+pub mod endpoint;
 pub mod exchange;
 pub mod gateway;
 pub mod vendor;
@@ -99,8 +100,8 @@ pub enum Effect {
     Reply(Reply),
     /// Exchange all request headers, the pseudo-headers included.
     RequestHeaders(Headers),
-    /// Set one request header, or remove it.
-    RequestHeader(&'static str, Option<String>),
+    /// Set one request header.
+    RequestHeader(&'static str, String),
     /// Exchange the first so many bytes of the held request body.
     RequestBody {
         /// How many bytes go; `usize::MAX` for all.

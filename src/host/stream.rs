@@ -125,8 +125,7 @@ fn apply(effect: Effect) {
         Effect::RequestHeaders(headers) => exchange_all(MapType::HttpRequestHeaders, &headers),
         Effect::ResponseHeaders(headers) => exchange_all(MapType::HttpResponseHeaders, &headers),
         Effect::RequestHeader(name, value) => {
-            let value = value.as_ref().map(String::as_bytes);
-            let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, value);
+            let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, Some(value.as_bytes()));
         }
         Effect::ResponseHeader(name, value) => {
             let _ = hostcalls::set_map_value_bytes(MapType::HttpResponseHeaders, name, Some(value.as_bytes()));

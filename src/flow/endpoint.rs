@@ -1,0 +1,82 @@
+//! The endpoints of the public interface, and the pages that need no vendor.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::config::Config;
+use crate::flow::Reply;
+use crate::flow::exchange::vendor_name;
+use crate::json::Writer;
+use crate::refusal::Refusal;
+
+/// What an endpoint does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Serves {
+    /// Chat completions, by a vendor.
+    Chat,
+    /// The list of models.
+    Models,
+    /// The health page.
+    Health,
+    /// Envoy's statistics, by its admin interface.
+    Metrics,
+}
+
+/// Path, method, purpose: `docs/api.md` documents each row.
+pub const ENDPOINTS: [(&str, &str, Serves); 5] = [
+    ("/api/chat/completions", "POST", Serves::Chat),
+    ("/v1/chat/completions", "POST", Serves::Chat),
+    ("/v1/models", "GET", Serves::Models),
+    ("/health", "GET", Serves::Health),
+    ("/metrics", "GET", Serves::Metrics),
+];
+
+/// What a method does at a path: the path without its query.
+pub fn find(method: &str, path: &str) -> Result<Serves, Refusal> {
+    match ENDPOINTS.iter().find(|(known, ..)| *known == path) {
+        None => Err(Refusal::unknown_path(path)),
+        Some((_, allowed, _)) if *allowed != method => Err(Refusal::wrong_method(method, path, allowed)),
+        Some((.., serves)) => Ok(*serves),
+    }
+}
+
+/// The path as a metric's label: one of the endpoints, else `other`.
+pub fn label(path: &str) -> &'static str {
+    ENDPOINTS.iter().find(|(known, ..)| *known == path).map_or("other", |(known, ..)| known)
+}
+
+/// `GET /health`
+pub fn health(now: Duration) -> Reply {
+    /// The last second that the format can name.
+    const LAST: Duration = Duration::from_secs(253_402_300_799);
+    let timestamp = humantime::format_rfc3339_millis(UNIX_EPOCH + now.min(LAST)).to_string();
+    page(|w| {
+        w.key("status").string("healthy");
+        w.key("timestamp").string(&timestamp);
+        w.key("version").string(env!("CARGO_PKG_VERSION"));
+    })
+}
+
+/// `GET /v1/models`: the models that a key may use and some vendor serves, in OpenAI's shape.
+pub fn models(config: &Config, key: usize) -> Reply {
+    let mine = |index: usize| config.keys.get(key).is_some_and(|key| key.models.covers(index));
+    let models = config.models.iter().enumerate().filter(|(index, _)| mine(*index));
+    page(|w| {
+        w.key("object").string("list");
+        w.key("data").array(|w| {
+            for (name, hop) in models.filter_map(|(_, model)| Some((&model.name, model.serve.first()?))) {
+                w.object(|w| {
+                    w.key("id").string(name);
+                    w.key("object").string("model");
+                    w.key("created").number(0);
+                    w.key("owned_by").string(vendor_name(config, hop));
+                });
+            }
+        });
+    })
+}
+
+fn page(fill: impl FnOnce(&mut Writer)) -> Reply {
+    let mut w = Writer::default();
+    w.object(fill);
+    Reply { status: 200, headers: vec![("content-type", "application/json".to_owned())], body: w.finish() }
+}

@@ -1,0 +1,360 @@
+//! A stage for scripts: a gateway stream and, attempt by attempt, the vendor streams under it, with Envoy's part played
+//! by the least that is true of Envoy.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use weir::config::{Config, parse_json};
+use weir::flow::exchange::Exchanges;
+use weir::flow::gateway::Gateway;
+use weir::flow::vendor::Vendor;
+use weir::flow::{Effect, Flow, Head, Part, Reads, Step, Verdict, World};
+
+thread_local! {
+    /// 2024-01-01T12:00:00Z
+    static NOW: Cell<u64> = const { Cell::new(1_704_110_400) };
+    static EXCHANGE: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+/// Lets time go by.
+pub fn pass_seconds(seconds: u64) {
+    NOW.set(NOW.get() + seconds);
+}
+
+/// A worker: its configuration and its exchanges.
+pub struct Stage {
+    config: Config,
+    pub exchanges: Exchanges,
+}
+
+/// What somebody got.
+#[derive(Debug, Default)]
+pub struct Message {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Message {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value)
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+}
+
+impl Stage {
+    pub fn new() -> Stage {
+        NOW.set(1_704_110_400);
+        EXCHANGE.set(None);
+        let digest = |key: &str| Sha256::digest(key.as_bytes()).iter().map(|b| format!("{b:02x}")).collect::<String>();
+        let config = serde_json::json!({
+            "listen": "127.0.0.1:3000",
+            "admin": "127.0.0.1:9901",
+            "vendors": [
+                {"name": "first", "kind": "openai", "url": "http://first.test/v1"},
+                {"name": "second", "kind": "azure", "url": "http://second.test", "api_version": "2024-10-21"},
+            ],
+            "models": [
+                {"name": "both", "serve": [{"vendor": "first"}, {"vendor": "second", "model": "deployed"}]},
+                {"name": "lone", "serve": [{"vendor": "first"}]},
+                {"name": "unserved", "serve": []},
+            ],
+            "keys": [
+                {"name": "all", "sha256": digest("all")},
+                {"name": "limited", "sha256": digest("limited"), "models": ["lone", "unserved"]},
+            ],
+            "limits": {"body_bytes": 1500},
+        });
+        let config = parse_json(config.to_string().as_bytes()).unwrap();
+        Stage { config, exchanges: Exchanges::new(0) }
+    }
+
+    /// A client whose request is good and on its way.
+    pub fn client(&mut self, path: &str, body: Vec<u8>) -> Client<'_> {
+        self.client_with(path, &[], body)
+    }
+
+    pub fn client_with(&mut self, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Client<'_> {
+        let mut client = self.arrive("POST", path, headers, &body);
+        client.send(body);
+        assert!(client.answer.is_none(), "refused: {:?}", client.answer);
+        client
+    }
+
+    /// The answer to a request that no vendor gets.
+    pub fn refused(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Message {
+        let mut client = self.arrive(method, path, headers, &body);
+        if client.answer.is_none() {
+            client.send(body);
+        }
+        client.answer.take().expect("an answer of the gateway's own")
+    }
+
+    pub fn refused_raw(&mut self, path: &str, name: &str, value: &[u8]) -> Message {
+        let mut head = head(&[(":method", "POST"), (":path", path)]);
+        head.0.push((name.to_owned(), value.to_vec()));
+        let mut client = Client::new(self);
+        client.gateway(|flow, world| flow.request_head(head, false, world));
+        client.answer.take().expect("an answer of the gateway's own")
+    }
+
+    fn arrive(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Client<'_> {
+        let mut all = vec![(":method", method), (":path", path)];
+        if !headers.iter().any(|(name, _)| *name == "x-api-key") {
+            all.push(("x-api-key", "all"));
+        }
+        all.extend(headers);
+        let (head, end) = (head(&all), body.is_empty());
+        let mut client = Client::new(self);
+        client.gateway(|flow, world| flow.request_head(head, end, world));
+        client
+    }
+}
+
+/// One client's stream, and the vendor's stream of the attempt under way.
+pub struct Client<'s> {
+    stage: &'s mut Stage,
+    gateway: Gateway,
+    vendor: Vendor,
+    sent: Vec<u8>,
+    route: String,
+    request: Message,
+    response: Message,
+    answer: Option<Message>,
+    counted: Vec<String>,
+}
+
+impl<'s> Client<'s> {
+    fn new(stage: &'s mut Stage) -> Client<'s> {
+        Client {
+            stage,
+            gateway: Gateway::Fresh,
+            vendor: Vendor::Over,
+            sent: Vec::new(),
+            route: String::new(),
+            request: Message::default(),
+            response: Message::default(),
+            answer: None,
+            counted: Vec::new(),
+        }
+    }
+
+    /// The vendor to which Envoy's route leads now.
+    pub fn route(&self) -> &str {
+        &self.route
+    }
+
+    /// Envoy begins an attempt at a vendor; returns what the vendor gets.
+    pub fn attempt(&mut self, vendor: &str) -> Message {
+        assert_eq!(self.route, vendor, "Envoy follows the route");
+        let index = self.stage.config.vendor(vendor).unwrap().0;
+        (self.request, self.response) = (Message { body: self.sent.clone(), ..Message::default() }, Message::default());
+        self.vendor = Vendor::Fresh(index);
+        let head = head(&[("x-request-id", "r-1")]);
+        assert_eq!(self.vendor(|flow, world| flow.request_head(head, false, world)), Verdict::Pass);
+        if self.vendor.reads_request() != Reads::Nothing {
+            self.vendor(|flow, world| flow.request_body(Part::Whole(Vec::new()), world));
+        }
+        assert_eq!(self.request.header("content-length"), self.request.body.len().to_string());
+        std::mem::take(&mut self.request)
+    }
+
+    /// The vendor answers, and the client gets it.
+    pub fn vendor_replies(&mut self, status: u16, kind: &str, body: &[u8]) -> Message {
+        assert!(!self.vendor_fails(status, kind, body), "the attempt failed");
+        self.gateway_sees();
+        self.answer.take().inspect(|answer| self.answer = Some(answer.copy())).unwrap()
+    }
+
+    /// The vendor answers; whether Envoy is to try the next vendor.
+    pub fn vendor_fails(&mut self, status: u16, kind: &str, body: &[u8]) -> bool {
+        self.vendor_head(&[(":status", &status.to_string()), ("content-type", kind)], false);
+        self.response.body = body.to_vec();
+        let part = match self.vendor.reads_response() {
+            Reads::Pieces => Part::Piece { bytes: body.to_vec(), end: true },
+            _ => Part::Whole(body.to_vec()),
+        };
+        self.vendor(|flow, world| flow.response_body(part, world));
+        self.retried()
+    }
+
+    /// The vendor's headers alone decide; whether Envoy is to try the next vendor.
+    pub fn vendor_heads(&mut self, headers: &[(&str, &str)]) -> bool {
+        self.vendor_head(headers, false);
+        self.retried()
+    }
+
+    /// The vendor has sent so many bytes and goes on; whether Envoy is to try the next vendor.
+    pub fn vendor_holds(&mut self, status: u16, size: usize) -> bool {
+        self.vendor_head(&[(":status", &status.to_string())], false);
+        assert_eq!(self.vendor(|flow, world| flow.response_body(Part::Held(size), world)), Verdict::Pass);
+        self.retried()
+    }
+
+    /// The vendor begins a stream.
+    pub fn vendor_streams(&mut self) {
+        self.vendor_head(&[(":status", "200"), ("content-type", "text/event-stream")], false);
+    }
+
+    /// The vendor sends a piece of its stream; what the client gets of it, `None` while the stream is held.
+    pub fn piece(&mut self, bytes: &[u8], end: bool) -> Option<Vec<u8>> {
+        self.response.body = bytes.to_vec();
+        let part = Part::Piece { bytes: bytes.to_vec(), end };
+        match self.vendor(|flow, world| flow.response_body(part, world)) {
+            Verdict::Hold => {
+                assert_eq!(self.response.body, b"", "what is held has been read");
+                None
+            }
+            Verdict::Pass => {
+                assert!(!self.retried(), "the attempt failed");
+                if self.answer.is_none() {
+                    self.gateway_sees();
+                }
+                Some(std::mem::take(&mut self.response.body))
+            }
+        }
+    }
+
+    /// The vendor sends a piece of its stream that fails the attempt; whether Envoy is to try the next vendor.
+    pub fn piece_fails(&mut self, bytes: &[u8], end: bool) -> bool {
+        let part = Part::Piece { bytes: bytes.to_vec(), end };
+        assert_eq!(self.vendor(|flow, world| flow.response_body(part, world)), Verdict::Pass);
+        self.retried()
+    }
+
+    /// Envoy has no more attempts and answers with this status; what the client gets.
+    pub fn envoy_answers(&mut self, status: u16) -> Message {
+        let head = head(&[(":status", &status.to_string())]);
+        self.gateway(|flow, world| flow.response_head(head, false, world));
+        self.answer.as_ref().expect("an answer of the gateway's own").copy()
+    }
+
+    pub fn answer(&self) -> &Message {
+        self.answer.as_ref().unwrap()
+    }
+
+    /// The stream is over; what is counted: method, endpoint, status, vendor, model.
+    pub fn leaves(&mut self) -> Vec<String> {
+        let closed = |flow: Gateway, world: &mut World<'_>| Step::pass(Gateway::Closed, flow.closed(world));
+        self.gateway(closed);
+        std::mem::take(&mut self.counted)
+    }
+
+    fn send(&mut self, body: Vec<u8>) {
+        self.sent.clone_from(&body);
+        let part = match self.gateway.reads_request() {
+            Reads::Pieces => Part::Piece { bytes: body, end: true },
+            _ => Part::Whole(body),
+        };
+        self.gateway(|flow, world| flow.request_body(part, world));
+    }
+
+    fn vendor_head(&mut self, headers: &[(&str, &str)], end: bool) {
+        let head = head(headers);
+        self.vendor(|flow, world| flow.response_head(head, end, world));
+    }
+
+    fn retried(&self) -> bool {
+        self.response.header("x-weir-retry") == "1"
+    }
+
+    /// The vendor's response has come through to the gateway role.
+    fn gateway_sees(&mut self) {
+        let status = self.response.header(":status").to_owned();
+        let headers = head(&[(":status", &status)]);
+        self.answer = Some(Message {
+            status: status.parse().unwrap(),
+            headers: self.response.headers.clone(),
+            body: self.response.body.clone(),
+        });
+        self.gateway(|flow, world| flow.response_head(headers, false, world));
+    }
+
+    fn gateway(&mut self, step: impl FnOnce(Gateway, &mut World<'_>) -> Step<Gateway>) -> Verdict {
+        let flow = std::mem::take(&mut self.gateway);
+        let Step { state, verdict, effects } = step(flow, &mut world(self.stage));
+        self.gateway = state;
+        effects.into_iter().for_each(|effect| self.apply(effect));
+        verdict
+    }
+
+    fn vendor(&mut self, step: impl FnOnce(Vendor, &mut World<'_>) -> Step<Vendor>) -> Verdict {
+        let flow = std::mem::take(&mut self.vendor);
+        let Step { state, verdict, effects } = step(flow, &mut world(self.stage));
+        self.vendor = state;
+        effects.into_iter().for_each(|effect| self.apply(effect));
+        verdict
+    }
+
+    fn apply(&mut self, effect: Effect) {
+        let owned =
+            |headers: Vec<(&'static str, String)>| headers.into_iter().map(|(n, v)| (n.to_owned(), v)).collect();
+        match effect {
+            Effect::Reply(reply) => {
+                self.answer = Some(Message { status: reply.status, headers: owned(reply.headers), body: reply.body });
+            }
+            Effect::RequestHeaders(headers) => self.request.headers = owned(headers),
+            Effect::RequestBody { replaced, with } => {
+                let rest = self.request.body.split_off(replaced.min(self.request.body.len()));
+                self.request.body = [with, rest].concat();
+            }
+            Effect::ResponseHeaders(headers) => self.response.headers = owned(headers),
+            Effect::ResponseHeader(name, value) => {
+                self.answer.as_mut().unwrap().headers.push((name.to_owned(), value));
+            }
+            Effect::ResponseBody(body) => self.response.body = body,
+            Effect::Exchange(number) => EXCHANGE.set(Some(number)),
+            Effect::Route(vendor) => self.route = vendor,
+            Effect::Count(labels) => self.counted.push(format!(
+                "{} {} {} {} {}",
+                labels.method, labels.endpoint, labels.status, labels.vendor, labels.model
+            )),
+            Effect::RequestHeader(..) | Effect::ClearRouteCache | Effect::Log(..) => {}
+        }
+    }
+}
+
+impl Message {
+    fn copy(&self) -> Message {
+        Message { status: self.status, headers: self.headers.clone(), body: self.body.clone() }
+    }
+}
+
+fn world(stage: &mut Stage) -> World<'_> {
+    World {
+        config: &stage.config,
+        exchanges: &mut stage.exchanges,
+        clock: || Duration::from_secs(NOW.get()),
+        exchange: || EXCHANGE.get(),
+    }
+}
+
+fn head(headers: &[(&str, &str)]) -> Head {
+    Head(headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect())
+}
+
+/// A chat request for a model, with more members.
+pub fn ask(model: &str, more: &str) -> Vec<u8> {
+    format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"hi"}}]{more}}}"#).into_bytes()
+}
+
+/// A whole answer in OpenAI's format.
+pub fn completion(text: &str) -> Vec<u8> {
+    let message = format!(r#"{{"role":"assistant","content":"{text}"}}"#);
+    format!(r#"{{"id":"c","choices":[{{"index":0,"message":{message},"finish_reason":"stop"}}]}}"#).into_bytes()
+}
+
+/// One event of a streamed answer in OpenAI's format.
+pub fn chunk(text: &str, finish: &str) -> Vec<u8> {
+    let delta = format!(r#"{{"content":"{text}"}}"#);
+    format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{delta},\"finish_reason\":{finish}}}]}}\n\n").into_bytes()
+}
+
+/// An error body in OpenAI's format.
+pub fn error(message: &str) -> Vec<u8> {
+    format!(r#"{{"error":{{"message":"{message}","type":"t","param":null,"code":null}}}}"#).into_bytes()
+}
