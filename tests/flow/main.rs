@@ -3,6 +3,7 @@
 #[cfg(target_family = "wasm")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
+#[cfg(test)]
 mod stage;
 
 use stage::{Stage, ask, chunk, completion, error};
