@@ -1,2 +1,89 @@
-//! The command line.
-fn main() {}
+//! The command line: everything around the filter that is done once, not per request.
+
+mod check;
+mod key;
+mod render;
+mod run;
+mod site;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Weir, an AI API gateway that lives inside Envoy.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Find every mistake in the configuration
+    Check {
+        #[command(flatten)]
+        file: File,
+    },
+    /// Make a client key and show what to put into the configuration
+    Key,
+    /// Print the Envoy configuration that the gateway runs with
+    Render {
+        #[command(flatten)]
+        file: File,
+        /// For what
+        #[arg(long = "for", value_enum)]
+        target: Target,
+        #[command(flatten)]
+        module: Module,
+    },
+    /// Start the gateway
+    Run {
+        #[command(flatten)]
+        file: File,
+        #[command(flatten)]
+        module: Module,
+        /// How many worker threads; as many as there are cores if absent
+        #[arg(long)]
+        concurrency: Option<u32>,
+    },
+}
+
+#[derive(Args)]
+struct File {
+    /// The configuration
+    #[arg(long, default_value = "weir.yaml")]
+    config: PathBuf,
+}
+
+#[derive(Args)]
+struct Module {
+    /// The filter, as Envoy finds it
+    #[arg(long = "wasm", default_value = "dist/weir.wasm")]
+    path: String,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Target {
+    /// A bootstrap configuration for an Envoy of one's own
+    Envoy,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Check { file } => check::check(&file.config),
+        Command::Key => key::make(),
+        Command::Render { file, target: Target::Envoy, module } => site::Site::load(&file.config)
+            .and_then(|site| render::envoy(&site, &module.path))
+            .map(|yaml| print!("{yaml}")),
+        Command::Run { file, module, concurrency } => run::run(&file.config, &module.path, concurrency),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("{problem}");
+            ExitCode::FAILURE
+        }
+    }
+}

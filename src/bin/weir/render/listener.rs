@@ -1,0 +1,67 @@
+//! The listener where clients connect.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use weir::config::{Config, Routing};
+
+use super::plugin::Machine;
+use super::{NOTE, extension, local_reply, route, router, seconds, socket};
+
+/// The listener: the filter, then the router.
+pub fn listener(config: &Config, machine: &Machine) -> Value {
+    let manager = extension(
+        "envoy.filters.network.http_connection_manager",
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        json!({
+            "stat_prefix": "weir",
+            "server_name": "weir",
+            "generate_request_id": true,
+            "preserve_external_request_id": true,
+            "always_set_request_id_in_response": true,
+            "use_remote_address": true,
+            "internal_address_config": everybody(),
+            "normalize_path": true,
+            "merge_slashes": true,
+            "path_with_escaped_slashes_action": "REJECT_REQUEST",
+            "request_headers_timeout": "10s",
+            "request_timeout": "120s",
+            "stream_idle_timeout": seconds(silence(&config.routing)),
+            "delayed_close_timeout": "0.1s",
+            "local_reply_config": local_reply::as_json(),
+            "route_config": {"virtual_hosts": [route::virtual_host(config)]},
+            "http_filters": [machine.gateway(), router()],
+        }),
+    );
+    json!({
+        "name": "weir",
+        "address": socket(&config.listen.ip().to_string(), config.listen.port()),
+        "filter_chains": [{"filters": [manager]}],
+    })
+}
+
+/// From strangers Envoy silently drops the `x-envoy-*` headers that steer its router. The filter wants to refuse them
+/// aloud, so everybody counts as internal; the filter is what makes that safe.
+fn everybody() -> Value {
+    json!({
+        NOTE: "So that forged x-envoy-* headers reach the filter, which refuses them, instead of vanishing.",
+        "cidr_ranges": [
+            {"address_prefix": "0.0.0.0", "prefix_len": 0},
+            {"address_prefix": "::", "prefix_len": 0},
+        ],
+    })
+}
+
+/// How long a stream may be silent for the client: while every vendor in turn keeps it waiting for a first token.
+///
+/// This is the last resort against a stream that nobody will ever answer, for example after a trap in the filter.
+fn silence(routing: &Routing) -> Duration {
+    let attempts = u32::try_from(routing.attempts).unwrap_or(u32::MAX);
+    let waiting = routing.first_token_timeout.saturating_mul(attempts).min(routing.total_timeout);
+    waiting.max(routing.idle_timeout).saturating_add(MARGIN).max(PATIENCE)
+}
+
+/// So that the timeout that knows what happened is always the first to strike.
+const MARGIN: Duration = Duration::from_secs(5);
+/// Two minutes without a byte is what common clients and proxies bear, too.
+const PATIENCE: Duration = Duration::from_secs(120);

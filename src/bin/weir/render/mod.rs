@@ -1,0 +1,84 @@
+//! The Envoy configuration that a `weir.yaml` stands for.
+//!
+//! Envoy does the network, the retries, the ejection of failing hosts, TLS, secrets and statistics; the filter does what
+//! is about AI. This module knows how the two are wired together: the listener with the filter before the router
+//! ([`listener`]), the route that asks the filter on every attempt which vendor is next ([`route`]), a cluster for each
+//! vendor with the filter once more behind the router ([`vendor`]), the vendor that is no vendor ([`echo`]) and the
+//! admin interface with the statistics ([`admin`]).
+
+mod admin;
+mod echo;
+mod listener;
+mod local_reply;
+mod plugin;
+mod route;
+mod tls;
+mod vendor;
+mod yaml;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::site::Site;
+use plugin::Machine;
+pub use yaml::NOTE;
+
+/// The bootstrap configuration as YAML; `module` is the path of `weir.wasm` as Envoy finds it.
+pub fn envoy(site: &Site, module: &str) -> Result<String, String> {
+    Ok([HEAD, &yaml::write(&bootstrap(site, module)?)].concat())
+}
+
+fn bootstrap(site: &Site, module: &str) -> Result<Value, String> {
+    let machine = Machine::new(module, &site.written);
+    let config = &site.config;
+    let mut listeners = vec![listener::listener(config, &machine)];
+    let mut extensions = Vec::new();
+    if config.vendors.iter().any(|vendor| vendor.endpoint.is_none()) {
+        listeners.push(echo::listener(config, &machine));
+        extensions.push(echo::internal_listeners());
+    }
+    let vendors: Result<Vec<Value>, String> =
+        config.vendors.iter().map(|vendor| vendor::cluster(vendor, &machine)).collect();
+    let clusters: Vec<Value> = [vendors?, vec![admin::cluster(&config.admin)]].concat();
+    let secrets: Vec<Value> = config.vendors.iter().filter_map(vendor::secret).collect();
+    Ok(json!({
+        "admin": {"address": admin::address(&config.admin)},
+        "bootstrap_extensions": extensions,
+        "stats_config": admin::statistics(),
+        "stats_flush_interval": "1s",
+        "static_resources": {"listeners": listeners, "clusters": clusters, "secrets": secrets},
+    }))
+}
+
+/// An Envoy extension: its name, and its configuration with the type of it.
+fn extension(name: &str, kind: &str, config: Value) -> Value {
+    let mut typed = json!({"@type": format!("type.googleapis.com/{kind}")});
+    if let (Value::Object(typed), Value::Object(config)) = (&mut typed, config) {
+        typed.extend(config);
+    }
+    json!({"name": name, "typed_config": typed})
+}
+
+/// The last HTTP filter of every listener. What Envoy would tell clients about its upstreams is not for them.
+fn router() -> Value {
+    extension(
+        "envoy.filters.http.router",
+        "envoy.extensions.filters.http.router.v3.Router",
+        json!({"suppress_envoy_headers": true}),
+    )
+}
+
+/// A duration as Envoy reads it.
+fn seconds(duration: Duration) -> String {
+    format!("{}s", duration.as_secs_f64())
+}
+
+fn socket(ip: &str, port: u16) -> Value {
+    json!({"socket_address": {"address": ip, "port_value": port}})
+}
+
+const HEAD: &str = "\
+# What `weir render --for envoy` makes of weir.yaml: do not edit, edit that.
+# Vendors without a credential at the time of rendering are left out. There is no secret in here.
+";

@@ -1,0 +1,88 @@
+//! The filter: one module, one virtual machine, a role per place where it is loaded.
+
+use serde_json::{Value, json};
+use weir::config::Written;
+
+use super::extension;
+
+/// What all roles share, to the byte: Envoy runs one virtual machine per worker for all of them only then.
+pub struct Machine {
+    vm_config: Value,
+}
+
+impl Machine {
+    /// The machine that runs the module at this path with this configuration.
+    pub fn new(module: &str, written: &Written) -> Machine {
+        Machine {
+            vm_config: json!({
+                "vm_id": "weir",
+                "runtime": "envoy.wasm.runtime.v8",
+                "code": {"local": {"filename": module}},
+                "configuration": string(&configuration(written)),
+            }),
+        }
+    }
+
+    /// The filter of the listener where clients connect.
+    pub fn gateway(&self) -> Value {
+        self.filter(json!({"role": "gateway"}))
+    }
+
+    /// The upstream filter of a vendor's cluster.
+    pub fn vendor(&self, name: &str) -> Value {
+        self.filter(json!({"role": "vendor", "vendor": name}))
+    }
+
+    /// The filter that answers as the echo vendor.
+    pub fn echo(&self) -> Value {
+        self.filter(json!({"role": "echo"}))
+    }
+
+    fn filter(&self, role: Value) -> Value {
+        extension(
+            "envoy.filters.http.wasm",
+            "envoy.extensions.filters.http.wasm.v3.Wasm",
+            json!({"config": {
+                "name": "weir",
+                "configuration": string(&role.to_string()),
+                "failure_policy": "FAIL_RELOAD",
+                "reload_config": {"backoff": {"base_interval": RELOAD}},
+                "allow_on_headers_stop_iteration": true,
+                "vm_config": self.vm_config,
+            }}),
+        )
+    }
+}
+
+/// `weir.yaml` for the filter, as JSON with a line per vendor, model and key. Where credentials are kept is none of its
+/// business.
+fn configuration(written: &Written) -> String {
+    let mut written = written.clone();
+    for vendor in &mut written.vendors {
+        (vendor.credential, vendor.ca_file) = (None, None);
+    }
+    let sections = match json!(written) {
+        Value::Object(sections) => sections,
+        _ => Default::default(),
+    };
+    let lines: Vec<String> =
+        sections.iter().map(|(name, section)| format!("{}: {}", json!(name), lines(section))).collect();
+    format!("{{\n{}\n}}", lines.join(",\n"))
+}
+
+fn lines(section: &Value) -> String {
+    match section {
+        Value::Array(items) if !items.is_empty() => {
+            let items: Vec<String> = items.iter().map(|item| format!("  {item}")).collect();
+            format!("[\n{}\n]", items.join(",\n"))
+        }
+        other => other.to_string(),
+    }
+}
+
+fn string(text: &str) -> Value {
+    json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": text})
+}
+
+/// After a trap the next virtual machine is up within this time and its jitter; Envoy's own second would be long.
+const RELOAD: &str = "0.1s";

@@ -1,0 +1,96 @@
+//! Where requests go, and when they are tried again.
+//!
+//! The filter writes the name of the next vendor into filter state; the router matches it against the clusters on the
+//! first attempt and again on every retry. So the order of vendors is the filter's alone, no header of a client can
+//! touch it, and this configuration has one line per vendor. The vendor role of the filter also decides what is worth
+//! another attempt: it marks the reply with [`RETRY`]. The two failures that it cannot mark, because there is no
+//! reply, are the other two conditions.
+
+use serde_json::{Map, Value, json};
+use weir::config::Config;
+
+use super::{admin, extension, seconds, vendor};
+
+/// The only virtual host.
+pub fn virtual_host(config: &Config) -> Value {
+    json!({
+        "name": "weir",
+        "domains": ["*"],
+        "request_body_buffer_limit": buffer(config),
+        "routes": [
+            metrics(),
+            {"match": {"safe_regex": {"regex": CHAT}}, "route": to_vendors(config)},
+            // The filter knows every other path; what it does not answer, nobody does.
+            {"match": {"prefix": "/"}, "direct_response": {"status": 404}},
+        ],
+    })
+}
+
+/// How much of a request or a reply Envoy holds, for another attempt or for the filter to read it whole. It is above
+/// `limits.body_bytes`, so that it is the filter that refuses.
+pub fn buffer(config: &Config) -> usize {
+    (config.limits.body_bytes + (1 << 20)).max(LARGEST_REPLY)
+}
+
+/// Exactly this path: whoever reaches another one of the admin interface can stop Envoy.
+fn metrics() -> Value {
+    json!({
+        "match": {"path": "/metrics"},
+        "route": {
+            "cluster": admin::CLUSTER,
+            "prefix_rewrite": "/stats/prometheus?usedonly&filter=^wasmcustom",
+            "timeout": "5s",
+        },
+    })
+}
+
+fn to_vendors(config: &Config) -> Value {
+    let routing = &config.routing;
+    json!({
+        "inline_cluster_specifier_plugin": {"extension": by_filter_state(config)},
+        "timeout": seconds(routing.total_timeout),
+        "retry_policy": {
+            "retry_on": "retriable-headers,reset,connect-failure",
+            "retriable_headers": [{"name": RETRY, "present_match": true}],
+            "num_retries": routing.attempts.saturating_sub(1),
+            "refresh_cluster_on_retry": true,
+            "per_try_timeout": seconds(routing.first_token_timeout),
+            "per_try_idle_timeout": seconds(routing.idle_timeout),
+            // The next vendor is another machine: there is nothing to wait for.
+            "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.010s"},
+        },
+    })
+}
+
+fn by_filter_state(config: &Config) -> Value {
+    let input = extension(
+        "route",
+        "envoy.extensions.matching.common_inputs.network.v3.FilterStateInput",
+        json!({"key": "wasm.route"}),
+    );
+    let clusters: Map<String, Value> = config
+        .vendors
+        .iter()
+        .map(|vendor| (vendor.name.clone(), json!({"action": to_cluster(&vendor.name)})))
+        .collect();
+    extension(
+        "envoy.router.cluster_specifier_plugin.matcher",
+        "envoy.extensions.router.cluster_specifiers.matcher.v3.MatcherClusterSpecifier",
+        json!({"cluster_matcher": {"matcher_tree": {"input": input, "exact_match_map": {"map": clusters}}}}),
+    )
+}
+
+fn to_cluster(name: &str) -> Value {
+    extension(
+        "cluster",
+        "envoy.extensions.router.cluster_specifiers.matcher.v3.ClusterAction",
+        json!({"cluster": vendor::cluster_name(name)}),
+    )
+}
+
+/// The paths that vendors answer.
+const CHAT: &str = "/(api|v1)/chat/completions";
+/// The header by which the vendor role asks for another attempt.
+const RETRY: &str = "x-weir-retry";
+/// Replies that are not streams are read whole before they are translated; the longest are far below this.
+const LARGEST_REPLY: usize = 32 << 20;

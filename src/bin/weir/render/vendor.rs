@@ -1,0 +1,130 @@
+//! A cluster for each vendor.
+//!
+//! Behind the router, on every attempt: the filter's vendor role translates, then Envoy puts the credential in, where
+//! the filter cannot see it, then the request goes out. Each cluster has a second host of lower priority that refuses
+//! every connection: an empty cluster ends a request at once, while a refused connection is retried, and the retry goes
+//! to the next vendor.
+
+use serde_json::{Value, json};
+use weir::config::{Endpoint, Secret, Vendor};
+
+use super::plugin::Machine;
+use super::{echo, extension, socket, tls};
+
+/// The name of a vendor's cluster.
+pub fn cluster_name(vendor: &str) -> String {
+    format!("vendor_{vendor}")
+}
+
+/// A vendor's cluster.
+pub fn cluster(vendor: &Vendor, machine: &Machine) -> Result<Value, String> {
+    let name = cluster_name(&vendor.name);
+    let mut cluster = match &vendor.endpoint {
+        Some(endpoint) => remote(&name, endpoint),
+        None => json!({
+            "name": name,
+            "load_assignment": {
+                "cluster_name": name,
+                "endpoints": [{"lb_endpoints": [{"endpoint": {"address": echo::address()}}]}],
+            },
+        }),
+    };
+    cluster["connect_timeout"] = json!("5s");
+    cluster["circuit_breakers"] = unlimited();
+    cluster["typed_extension_protocol_options"] = json!({HTTP: http(vendor, machine)});
+    if let Some(endpoint) = vendor.endpoint.as_ref().filter(|endpoint| endpoint.tls) {
+        cluster["transport_socket"] = tls::to(endpoint, vendor.ca_file.as_deref())?;
+    }
+    Ok(cluster)
+}
+
+/// Where Envoy finds the vendor's credential.
+pub fn secret(vendor: &Vendor) -> Option<Value> {
+    let source = match vendor.credential.as_ref()? {
+        Secret::Env(name) => json!({"environment_variable": name}),
+        Secret::File(path) => json!({"filename": path}),
+    };
+    Some(json!({"name": cluster_name(&vendor.name), "generic_secret": {"secret": source}}))
+}
+
+fn remote(name: &str, endpoint: &Endpoint) -> Value {
+    let host = |priority: u32, address: Value| json!({"priority": priority, "lb_endpoints": [{"endpoint": {"address": address}}]});
+    json!({
+        "name": name,
+        "type": if endpoint.ip().is_some() { "STATIC" } else { "STRICT_DNS" },
+        "dns_lookup_family": "V4_PREFERRED",
+        // A name that does not resolve must not keep the gateway from starting.
+        "wait_for_warm_on_init": false,
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [host(0, socket(&endpoint.host, endpoint.port)), host(1, socket("127.0.0.1", CLOSED_PORT))],
+        },
+        // A host that was ejected is not used any more, not even for want of another: there is another vendor.
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        "outlier_detection": {
+            "consecutive_5xx": 5,
+            "interval": "1s",
+            "base_ejection_time": "30s",
+            "max_ejection_percent": 50,
+        },
+    })
+}
+
+/// Too many requests at once would end in a 503 that is not retried, so it is the filter that counts them.
+fn unlimited() -> Value {
+    json!({"thresholds": [{
+        "max_connections": UNLIMITED,
+        "max_pending_requests": UNLIMITED,
+        "max_requests": UNLIMITED,
+        "max_retries": UNLIMITED,
+    }]})
+}
+
+fn http(vendor: &Vendor, machine: &Machine) -> Value {
+    let codec = extension(
+        "envoy.filters.http.upstream_codec",
+        "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec",
+        json!({}),
+    );
+    let filters: Vec<Value> =
+        [machine.vendor(&vendor.name)].into_iter().chain(injector(vendor)).chain([codec]).collect();
+    let mut options = json!({
+        "@type": format!("type.googleapis.com/{HTTP}"),
+        // Shorter than the idle timeout of any vendor's front, which would close the connection under a request.
+        "common_http_protocol_options": {"idle_timeout": "50s"},
+    });
+    if vendor.endpoint.as_ref().is_some_and(|endpoint| endpoint.tls) {
+        // A connection that died without a word is found by a ping, not by the next request's timeout.
+        let ping = json!({"connection_keepalive": {"interval": "30s", "timeout": "10s"}});
+        options["auto_config"] = json!({"http_protocol_options": {}, "http2_protocol_options": ping});
+    } else {
+        options["explicit_http_config"] = json!({"http_protocol_options": {}});
+    }
+    options["http_filters"] = Value::from(filters);
+    options
+}
+
+fn injector(vendor: &Vendor) -> Option<Value> {
+    vendor.credential.as_ref()?;
+    let place = vendor.format.credential();
+    let credential = extension(
+        "envoy.http.injected_credentials.generic",
+        "envoy.extensions.http.injected_credentials.generic.v3.Generic",
+        json!({
+            "credential": {"name": cluster_name(&vendor.name)},
+            "header": place.header,
+            "header_value_prefix": place.prefix,
+        }),
+    );
+    Some(extension(
+        "envoy.filters.http.credential_injector",
+        "envoy.extensions.filters.http.credential_injector.v3.CredentialInjector",
+        json!({"overwrite": true, "credential": credential}),
+    ))
+}
+
+const HTTP: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+/// Nothing listens on TCP port 1 (tcpmux) of any machine of this century.
+const CLOSED_PORT: u16 = 1;
+/// Far above what one Envoy can have in flight.
+const UNLIMITED: u32 = 100_000;
