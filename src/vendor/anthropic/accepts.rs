@@ -53,3 +53,49 @@ fn check_stop(stop: Option<Value<'_>>) -> Result<(), Unsupported> {
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::Doc;
+    use crate::test;
+
+    fn refused(field: &str, value: &str) -> Option<String> {
+        let doc = Doc::parse(format!("{{\"{field}\":{value}}}").into_bytes()).unwrap();
+        check(doc.root()).err().map(|unsupported| unsupported.param)
+    }
+
+    #[test]
+    fn refuses_what_is_beyond_and_takes_the_defaults() {
+        for (field, taken, beyond) in [
+            ("n", &["1", "null"][..], &["2", "128"][..]),
+            ("logprobs", &["false", "null"], &["true"]),
+            ("top_logprobs", &["0"], &["1"]),
+            ("logit_bias", &["{}"], &[r#"{"1":1}"#]),
+            ("presence_penalty", &["0", "0.0", "-0"], &["0.1", "-2"]),
+            ("frequency_penalty", &["0e0"], &["2"]),
+            ("temperature", &["0", "1", "1.0"], &["1.01", "2"]),
+            ("modalities", &["[]", r#"["text"]"#], &[r#"["text","audio"]"#]),
+            ("audio", &["null", "{}"], &[r#"{"voice":"alloy","format":"wav"}"#]),
+            ("response_format", &[r#"{"type":"text"}"#, "{}"], &[r#"{"type":"json_object"}"#, r#"{"type":"x"}"#]),
+            ("web_search_options", &["null"], &["{}"]),
+            (
+                "moderation",
+                &[r#"{"model":"m"}"#, r#"{"policy":{"output":{"mode":"score"}}}"#],
+                &[r#"{"policy":{"input":{"mode":"block"}}}"#, r#"{"policy":{"output":{"mode":"block"}}}"#],
+            ),
+            ("functions", &["[]"], &[r#"[{"name":"f"}]"#]),
+            ("function_call", &[r#""none""#, r#""auto""#], &[r#"{"name":"f"}"#]),
+            ("reasoning_effort", &[r#""none""#, r#""max""#], &[r#""utmost""#]),
+            ("stop", &["[]", r#""\nHuman:""#], &[r#""""#, r#"" \n""#]),
+        ] {
+            for value in taken {
+                assert_eq!(refused(field, value), None, "{field}: {value}");
+            }
+            for value in beyond {
+                assert_eq!(refused(field, value).as_deref(), Some(field), "{value}");
+            }
+        }
+        assert_eq!(refused("stop", r#"["a"," "]"#).as_deref(), Some("stop[1]"));
+    }
+}

@@ -87,3 +87,26 @@ fn render_tier(root: Value<'_>, w: &mut Writer) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test;
+
+    #[test]
+    fn copies_what_is_unchanged_as_it_was_spelled() {
+        let body = r#"{"model":"m","messages":[{"role":"user","content":"\u00e9\/"},{"role":"assistant","tool_calls":[
+            {"id":"c","type":"function","function":{"name":"f","arguments":" { \"x\": 1e2 }\n"}}]}],"temperature":0.30,
+            "tools":[{"type":"function","function":{"name":"f","parameters":{"type":"array" , "a": [ 1.50 ]}}}],"top_k":5}"#;
+        let request = Request::parse(body.into()).unwrap();
+        let sent = String::from_utf8(Draft::read(&request).unwrap().render("claude-3-5-haiku")).unwrap();
+        let expected = concat!(
+            r#"{"model":"claude-3-5-haiku","max_tokens":8192,"messages":["#,
+            r#"{"role":"user","content":[{"type":"text","text":"\u00e9\/"}]},"#,
+            r#"{"role":"assistant","content":[{"type":"tool_use","id":"c","name":"f","input":{ "x": 1e2 }}]}],"#,
+            r#""tools":[{"name":"f","input_schema":{"type":"object","a":[ 1.50 ]}}],"#,
+            r#""temperature":0.30,"top_k":5}"#,
+        );
+        assert_eq!(sent, expected);
+    }
+}

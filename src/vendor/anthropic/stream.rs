@@ -235,3 +235,23 @@ impl Answering {
         answer::done(out);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test;
+
+    #[test]
+    fn a_stream_that_never_ends_does_not_grow_memory() {
+        let asked = Asked { model: String::new(), created: 0, delivery: Delivery::Stream { usage: false } };
+        let (mut stream, mut out) = (Translation::new(asked), Vec::new());
+        stream.event("message_start", r#"{"message":{}}"#, &mut out).unwrap();
+        let begin = r#"{"index":0,"content_block":{"type":"tool_use","id":"t","name":"f"}}"#;
+        for _ in 0..3 * MOST_OPEN {
+            stream.event("content_block_start", begin, &mut out).unwrap();
+            stream.event("content_block_stop", r#"{"index":0}"#, &mut out).unwrap();
+        }
+        let outcome = (0..).map(|_| stream.event("content_block_start", begin, &mut out)).position(|o| o.is_err());
+        assert_eq!(outcome, Some(MOST_OPEN));
+    }
+}
