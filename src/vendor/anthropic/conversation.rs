@@ -1,0 +1,198 @@
+//! Messages become turns.
+//!
+//! Anthropic knows two roles that take turns, and a `system` beside them. So system and developer messages are hoisted
+//! from wherever they stood, neighbours of one role share a turn, and the result of a tool is part of the user's turn,
+//! where it must stand before everything else.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use super::parts::{self, Block, Parts};
+use crate::chat::Request;
+use crate::json::{Doc, Value, Writer};
+use crate::vendor::Unsupported;
+
+/// All messages of a request.
+#[derive(Default)]
+pub(super) struct Conversation<'r> {
+    system: Vec<Block<'r>>,
+    turns: Vec<Turn<'r>>,
+    /// The ids of the tool calls so far, to which results may refer.
+    issued: HashSet<Cow<'r, str>>,
+}
+
+enum Turn<'r> {
+    User { results: Vec<Outcome<'r>>, blocks: Vec<Block<'r>> },
+    Assistant { blocks: Vec<Block<'r>>, calls: Vec<Use<'r>> },
+}
+
+/// A `tool_result`. Whether it is an error is for the model to read; OpenAI's format has no word for it.
+struct Outcome<'r> {
+    call: Value<'r>,
+    content: Vec<Block<'r>>,
+    mark: Option<Value<'r>>,
+}
+
+/// A `tool_use`.
+struct Use<'r> {
+    id: Value<'r>,
+    name: Value<'r>,
+    /// The text of a JSON object, with no white space around it.
+    input: String,
+}
+
+impl<'r> Conversation<'r> {
+    /// Reads the messages; the error is the path of what Anthropic cannot be told.
+    pub(super) fn read(request: &'r Request) -> Result<Conversation<'r>, Unsupported> {
+        let mut conversation = Conversation::default();
+        for (i, message) in request.messages().enumerate() {
+            conversation.add(message, &format!("messages[{i}]"))?;
+        }
+        // To invent a user's turn would change what was asked.
+        if conversation.turns.is_empty() { Err(Unsupported::new("messages")) } else { Ok(conversation) }
+    }
+
+    /// Whether a tool was called before.
+    pub(super) fn has_calls(&self) -> bool {
+        !self.issued.is_empty()
+    }
+
+    fn add(&mut self, message: Value<'r>, path: &str) -> Result<(), Unsupported> {
+        match message.text("role").as_deref() {
+            Some("system" | "developer") => self.system.extend(parts::read(message, path, Parts::Text)?),
+            Some("user") => self.add_user(parts::read(message, path, Parts::Any)?, None),
+            Some("assistant") => self.add_assistant(message, path)?,
+            Some("tool") => self.add_result(message, path)?,
+            _ => return Err(Unsupported::new(format!("{path}.role"))),
+        }
+        Ok(())
+    }
+
+    fn add_user(&mut self, blocks: Vec<Block<'r>>, result: Option<Outcome<'r>>) {
+        if blocks.is_empty() && result.is_none() {
+            return;
+        }
+        match self.turns.last_mut() {
+            Some(Turn::User { results, blocks: before }) => {
+                results.extend(result);
+                before.extend(blocks);
+            }
+            _ => self.turns.push(Turn::User { results: result.into_iter().collect(), blocks }),
+        }
+    }
+
+    fn add_result(&mut self, message: Value<'r>, path: &str) -> Result<(), Unsupported> {
+        let unknown = || Unsupported::new(format!("{path}.tool_call_id"));
+        let call = message.get("tool_call_id").ok_or_else(unknown)?;
+        if !call.as_str().is_some_and(|id| self.issued.contains(&id)) {
+            return Err(unknown());
+        }
+        let content = parts::read(message, path, Parts::Any)?;
+        self.add_user(Vec::new(), Some(Outcome { call, content, mark: message.given("cache_control") }));
+        Ok(())
+    }
+
+    fn add_assistant(&mut self, message: Value<'r>, path: &str) -> Result<(), Unsupported> {
+        if let Some(field) = ["audio", "function_call"].into_iter().find(|field| message.given(field).is_some()) {
+            return Err(Unsupported::new(format!("{path}.{field}")));
+        }
+        let mut said = parts::read(message, path, Parts::Text)?;
+        said.extend(message.given("refusal").and_then(Block::text));
+        let asked = uses(message, path)?;
+        self.issued.extend(asked.iter().filter_map(|call| call.id.as_str()));
+        if said.is_empty() && asked.is_empty() {
+            return Ok(());
+        }
+        match self.turns.last_mut() {
+            Some(Turn::Assistant { blocks, calls }) => {
+                blocks.extend(said);
+                calls.extend(asked);
+            }
+            _ => self.turns.push(Turn::Assistant { blocks: said, calls: asked }),
+        }
+        Ok(())
+    }
+
+    /// Writes the members `system` and `messages`.
+    pub(super) fn render(&self, w: &mut Writer) {
+        if !self.system.is_empty() {
+            w.key("system").array(|w| self.system.iter().for_each(|block| block.render(w)));
+        }
+        w.key("messages").array(|w| self.turns.iter().for_each(|turn| turn.render(w)));
+    }
+}
+
+/// The tool calls of an assistant's message.
+fn uses<'r>(message: Value<'r>, path: &str) -> Result<Vec<Use<'r>>, Unsupported> {
+    let calls = message.given("tool_calls").into_iter().flat_map(Value::items);
+    calls.enumerate().map(|(i, call)| read_use(call, &format!("{path}.tool_calls[{i}]"))).collect()
+}
+
+fn read_use<'r>(call: Value<'r>, path: &str) -> Result<Use<'r>, Unsupported> {
+    let at = |field: &str| Unsupported::new(format!("{path}{field}"));
+    if call.given("type").is_some_and(|kind| kind.as_str().as_deref() != Some("function")) {
+        return Err(at(".type"));
+    }
+    let function = call.get("function").ok_or_else(|| at(".function"))?;
+    let string = |object: Value<'r>, name: &str| object.get(name).filter(|value| value.is_string());
+    Ok(Use {
+        id: string(call, "id").ok_or_else(|| at(".id"))?,
+        name: string(function, "name").ok_or_else(|| at(".function.name"))?,
+        input: input(function).ok_or_else(|| at(".function.arguments"))?,
+    })
+}
+
+/// The arguments, which OpenAI keeps as a text that need not be JSON, as the object that Anthropic demands.
+fn input(function: Value<'_>) -> Option<String> {
+    let text = function.text("arguments")?.into_owned();
+    if text.trim().is_empty() {
+        return Some("{}".to_owned());
+    }
+    let doc = Doc::parse(text.into_bytes()).ok()?;
+    doc.root().is_object().then(|| doc.root().raw().to_owned())
+}
+
+impl Turn<'_> {
+    fn render(&self, w: &mut Writer) {
+        w.object(|w| match self {
+            Turn::User { results, blocks } => {
+                w.key("role").string("user");
+                w.key("content").array(|w| {
+                    results.iter().for_each(|result| result.render(w));
+                    blocks.iter().for_each(|block| block.render(w));
+                });
+            }
+            Turn::Assistant { blocks, calls } => {
+                w.key("role").string("assistant");
+                w.key("content").array(|w| {
+                    blocks.iter().for_each(|block| block.render(w));
+                    calls.iter().for_each(|call| call.render(w));
+                });
+            }
+        });
+    }
+}
+
+impl Outcome<'_> {
+    fn render(&self, w: &mut Writer) {
+        w.object(|w| {
+            w.key("type").string("tool_result");
+            w.key("tool_use_id").raw(self.call.raw());
+            if !self.content.is_empty() {
+                w.key("content").array(|w| self.content.iter().for_each(|block| block.render(w)));
+            }
+            parts::copy("cache_control", self.mark, w);
+        });
+    }
+}
+
+impl Use<'_> {
+    fn render(&self, w: &mut Writer) {
+        w.object(|w| {
+            w.key("type").string("tool_use");
+            w.key("id").raw(self.id.raw());
+            w.key("name").raw(self.name.raw());
+            w.key("input").raw(&self.input);
+        });
+    }
+}

@@ -1,0 +1,112 @@
+//! A request on its way: read from the client's, written as Anthropic's.
+
+use super::accepts;
+use super::conversation::Conversation;
+use super::models::Model;
+use super::parts::copy;
+use super::thinking::{self, Room};
+use super::tools::Tools;
+use crate::chat::Request;
+use crate::chat::request::Delivery;
+use crate::json::{Value, Writer};
+use crate::vendor::Unsupported;
+
+/// Everything that Anthropic can be told of a request.
+pub(super) struct Draft<'r> {
+    request: &'r Request,
+    conversation: Conversation<'r>,
+    tools: Tools<'r>,
+}
+
+impl<'r> Draft<'r> {
+    /// Reads a request; the error is the first field that Anthropic has no counterpart for.
+    pub(super) fn read(request: &'r Request) -> Result<Draft<'r>, Unsupported> {
+        accepts::check(request.root())?;
+        let tools = Tools::read(request.root())?;
+        Ok(Draft { request, conversation: Conversation::read(request)?, tools })
+    }
+
+    /// The body for this model.
+    pub(super) fn render(&self, name: &str) -> Vec<u8> {
+        let (root, model) = (self.request.root(), Model::named(name));
+        let max_tokens = max_tokens(root).unwrap_or(model.most_tokens);
+        let sampled = SAMPLING.iter().any(|field| sampling(root, field).is_some());
+        let room = Room {
+            thinking: model.thinking,
+            max_tokens,
+            allowed: !sampled && !self.tools.forced(),
+            has_calls: self.conversation.has_calls(),
+        };
+        // Most of a request is text that is copied, so its size is a good guess.
+        let mut w = Writer::onto(Vec::with_capacity(self.request.body().len() + 256));
+        w.object(|w| {
+            w.key("model").string(name);
+            w.key("max_tokens").number(max_tokens);
+            self.conversation.render(w);
+            self.tools.render(w);
+            SAMPLING.iter().for_each(|field| copy(field, sampling(root, field), w));
+            thinking::render(root, &room, w);
+            render_stop(root.given("stop"), w);
+            if let Delivery::Stream { .. } = self.request.delivery() {
+                w.key("stream").bool(true);
+            }
+            render_tier(root, w);
+            copy("cache_control", root.given("cache_control"), w);
+        });
+        w.finish()
+    }
+}
+
+/// The client's limit; the newer field counts.
+fn max_tokens(root: Value<'_>) -> Option<u64> {
+    ["max_completion_tokens", "max_tokens"].iter().find_map(|field| root.given(field)?.as_u64())
+}
+
+/// Fields that both sides spell the same.
+const SAMPLING: &[&str] = &["temperature", "top_p", "top_k"];
+
+/// A sampling parameter that says more than the default. Many clients send the defaults, while newer models take only
+/// one of `temperature` and `top_p` and the newest neither.
+fn sampling<'r>(root: Value<'r>, field: &str) -> Option<Value<'r>> {
+    root.given(field).filter(|value| field == "top_k" || value.as_f64() != Some(1.0))
+}
+
+fn render_stop(stop: Option<Value<'_>>, w: &mut Writer) {
+    match stop.filter(|stop| !stop.is_empty()) {
+        None => {}
+        Some(list) if list.is_array() => w.key("stop_sequences").raw(list.raw()),
+        Some(one) => w.key("stop_sequences").array(|w| w.raw(one.raw())),
+    }
+}
+
+/// Anthropic's two tiers. `flex` and `scale` have no counterpart; they are about price and speed, not the answer.
+fn render_tier(root: Value<'_>, w: &mut Writer) {
+    match root.text("service_tier").as_deref() {
+        Some("auto" | "priority") => w.key("service_tier").string("auto"),
+        Some("default") => w.key("service_tier").string("standard_only"),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test;
+
+    #[test]
+    fn copies_what_is_unchanged_as_it_was_spelled() {
+        let body = r#"{"model":"m","messages":[{"role":"user","content":"\u00e9\/"},{"role":"assistant","tool_calls":[
+            {"id":"c","type":"function","function":{"name":"f","arguments":" { \"x\": 1e2 }\n"}}]}],"temperature":0.30,
+            "tools":[{"type":"function","function":{"name":"f","parameters":{"type":"array" , "a": [ 1.50 ]}}}],"top_k":5}"#;
+        let request = Request::parse(body.into()).unwrap();
+        let sent = String::from_utf8(Draft::read(&request).unwrap().render("claude-3-5-haiku")).unwrap();
+        let expected = concat!(
+            r#"{"model":"claude-3-5-haiku","max_tokens":8192,"messages":["#,
+            r#"{"role":"user","content":[{"type":"text","text":"\u00e9\/"}]},"#,
+            r#"{"role":"assistant","content":[{"type":"tool_use","id":"c","name":"f","input":{ "x": 1e2 }}]}],"#,
+            r#""tools":[{"name":"f","input_schema":{"type":"object","a":[ 1.50 ]}}],"#,
+            r#""temperature":0.30,"top_k":5}"#,
+        );
+        assert_eq!(sent, expected);
+    }
+}

@@ -1,0 +1,126 @@
+//! A whole message becomes an answer; and what the stream shares with it: tokens and the reasons to stop.
+
+use crate::chat::answer::{Answer, Finish, Head, ToolCall, Usage};
+use crate::json::{Doc, Value};
+use crate::vendor::failure::Reported;
+use crate::vendor::{Asked, Fault};
+
+/// Reads a message. Texts, which citations and tools split into blocks, are joined; blocks of unknown types and those
+/// of tools that Anthropic ran itself are left out, as the client could not answer them.
+pub(super) fn read(body: &[u8], asked: &Asked) -> Result<Answer, Fault> {
+    const MESSAGE: Fault = Fault::Unreadable("an Anthropic message");
+    let doc = Doc::parse(body.to_vec()).map_err(|_| MESSAGE)?;
+    let message = doc.root();
+    match message.text("type").as_deref() {
+        Some("error") => return Err(Fault::Reported(Reported::read(message))),
+        Some("message") => {}
+        _ => return Err(MESSAGE),
+    }
+    let content = message.get("content").filter(|content| content.is_array()).ok_or(MESSAGE)?;
+    let stop = Stop::read(message).unwrap_or_default();
+    let mut tokens = Tokens::default();
+    tokens.update(message);
+    let mut answer = Answer {
+        head: head(message, asked),
+        text: String::new(),
+        reasoning: String::new(),
+        refusal: stop.explanation,
+        tool_calls: Vec::new(),
+        finish: stop.finish,
+        usage: tokens.usage(),
+    };
+    content.items().for_each(|block| add(&mut answer, block));
+    Ok(answer)
+}
+
+fn add(answer: &mut Answer, block: Value<'_>) {
+    let text = |name: &str| block.text(name).unwrap_or_default();
+    match &*text("type") {
+        "text" => answer.text.push_str(&text("text")),
+        "thinking" => answer.reasoning.push_str(&text("thinking")),
+        "tool_use" => answer.tool_calls.push(ToolCall {
+            id: text("id").into_owned(),
+            name: text("name").into_owned(),
+            arguments: block.given("input").map_or("{}", Value::raw).to_owned(),
+        }),
+        _ => {}
+    }
+}
+
+/// Id and model as the vendor says, the time as Weir does: a message carries none.
+pub(super) fn head(message: Value<'_>, asked: &Asked) -> Head {
+    Head {
+        id: message.text("id").unwrap_or_default().into_owned(),
+        created: asked.created,
+        model: message.text("model").map_or_else(|| asked.model.clone(), Into::into),
+    }
+}
+
+/// Why the model stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stop {
+    pub(super) finish: Finish,
+    /// What a refusal gives as its grounds; empty means none.
+    pub(super) explanation: String,
+}
+
+impl Default for Stop {
+    fn default() -> Stop {
+        Stop { finish: Finish::Stop, explanation: String::new() }
+    }
+}
+
+impl Stop {
+    /// Reads `stop_reason` and `stop_details`; `None` while there is no reason. A reason that is not known yet is an
+    /// end like another, and no ground to throw the answer away.
+    pub(super) fn read(from: Value<'_>) -> Option<Stop> {
+        let finish = match &*from.text("stop_reason")? {
+            "max_tokens" | "model_context_window_exceeded" => Finish::Length,
+            "tool_use" => Finish::ToolCalls,
+            "refusal" => Finish::ContentFilter,
+            _ => Finish::Stop,
+        };
+        let explanation = from.get("stop_details").and_then(|details| details.text("explanation"));
+        Some(Stop { finish, explanation: explanation.unwrap_or_default().into_owned() })
+    }
+}
+
+/// Anthropic's count of tokens. Its input leaves the prompt cache out, OpenAI's holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Tokens {
+    input: u64,
+    cache_read: u64,
+    cache_write: u64,
+    output: u64,
+    thinking: u64,
+}
+
+impl Tokens {
+    /// Takes over the counts of the member `usage`. They are totals, also in the middle of a stream: a new one replaces
+    /// the old, one that is missing or null leaves it.
+    pub(super) fn update(&mut self, holder: Value<'_>) {
+        let Some(usage) = holder.given("usage") else {
+            return;
+        };
+        let details = usage.given("output_tokens_details");
+        let take = |held: &mut u64, from: Option<Value<'_>>, name: &str| {
+            *held = from.and_then(|from| from.get(name)?.as_u64()).unwrap_or(*held);
+        };
+        take(&mut self.input, Some(usage), "input_tokens");
+        take(&mut self.cache_read, Some(usage), "cache_read_input_tokens");
+        take(&mut self.cache_write, Some(usage), "cache_creation_input_tokens");
+        take(&mut self.output, Some(usage), "output_tokens");
+        take(&mut self.thinking, details, "thinking_tokens");
+    }
+
+    /// The same by OpenAI's definition.
+    pub(super) fn usage(&self) -> Usage {
+        Usage {
+            prompt: self.input.saturating_add(self.cache_read).saturating_add(self.cache_write),
+            completion: self.output,
+            cached: self.cache_read,
+            cache_write: self.cache_write,
+            reasoning: self.thinking,
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! A stream of message events becomes a stream of chunks.
+//!
+//! | state     | event                              | chunk                                          |
+//! |-----------|------------------------------------|------------------------------------------------|
+//! | Waiting   | message_start                      | the role; now Answering                        |
+//! | Answering | text, thinking                     | a piece of text or reasoning                   |
+//! | Answering | a tool_use block begins            | a tool call with the next index                |
+//! | Answering | input_json_delta                   | a piece of its arguments                       |
+//! | Answering | that block ends without arguments  | the arguments `{}`, since clients parse them   |
+//! | Answering | message_delta                      | none; tokens and the reason to stop are kept   |
+//! | Answering | message_stop                       | finish, usage where asked, `[DONE]`; now Done  |
+//! | any       | ping                               | a comment, which keeps the client's connection |
+//! | any       | error                              | none; the stream has failed                    |
+//! | Done      | anything                           | none                                           |
+//!
+//! Unknown events, blocks and deltas are ignored, as Anthropic asks of its readers. A stream that ends without
+//! message_stop is whole if it gave a reason to stop, else it was cut off.
+
+use super::reply::{Stop, Tokens, head};
+use crate::chat::answer::{self, Delta, Head};
+use crate::chat::request::Delivery;
+use crate::json::{Doc, Value};
+use crate::vendor::failure::Reported;
+use crate::vendor::{Asked, Fault, Stream};
+
+/// How far the translation has come.
+pub(super) enum Translation {
+    Waiting(Asked),
+    Answering(Answering),
+    Done,
+}
+
+/// A message that has begun.
+pub(super) struct Answering {
+    head: Head,
+    delivery: Delivery,
+    tokens: Tokens,
+    ending: Ending,
+    /// How many tool calls have begun.
+    calls: usize,
+    /// Those that have not ended; blocks come one after the other, so there is at most one in practice.
+    open: Vec<Call>,
+}
+
+/// Whether the model has said why it stops.
+enum Ending {
+    Ahead,
+    Given(Stop),
+}
+
+/// A tool call that has begun and not ended.
+struct Call {
+    /// The index of its block, among blocks of all types.
+    block: u64,
+    /// Its index among the tool calls.
+    index: usize,
+    arguments: Arguments,
+}
+
+#[derive(PartialEq)]
+enum Arguments {
+    Nothing,
+    Pieces,
+    /// All at once, when the block began, as some compatible servers do; pieces would say them again.
+    Whole,
+}
+
+/// What a stream is that breaks the order of events.
+const BROKEN: Fault = Fault::Unreadable("a stream of Anthropic events");
+
+/// The most tool calls that may be open at once. Anthropic opens one; the bound keeps a broken stream from growing
+/// memory.
+const MOST_OPEN: usize = 128;
+
+impl Translation {
+    /// A stream of which nothing has come.
+    pub(super) fn new(asked: Asked) -> Translation {
+        Translation::Waiting(asked)
+    }
+}
+
+impl Stream for Translation {
+    fn event(&mut self, name: &str, data: &str, out: &mut Vec<u8>) -> Result<(), Fault> {
+        if matches!(self, Translation::Done) {
+            return Ok(());
+        }
+        let doc = Doc::parse(data.as_bytes().to_vec()).map_err(|_| BROKEN)?;
+        let event = doc.root();
+        let kind = event.text("type").unwrap_or(name.into());
+        match (&*kind, &mut *self) {
+            ("error", _) => return Err(Fault::Reported(Reported::read(event))),
+            ("ping", _) => answer::keep_alive(out),
+            ("message_start", Translation::Waiting(asked)) => {
+                *self = Translation::Answering(Answering::begin(asked, event, out));
+            }
+            ("message_stop", Translation::Answering(answering)) => {
+                answering.finish(out);
+                *self = Translation::Done;
+            }
+            (kind, Translation::Answering(answering)) => answering.event(kind, event, out)?,
+            (kind, Translation::Waiting(_)) if needs_a_start(kind) => return Err(BROKEN),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
+        match self {
+            Translation::Answering(answering) if matches!(answering.ending, Ending::Given(_)) => {
+                answering.finish(out);
+                *self = Translation::Done;
+                Ok(())
+            }
+            Translation::Done => Ok(()),
+            _ => Err(Fault::CutOff),
+        }
+    }
+}
+
+fn needs_a_start(kind: &str) -> bool {
+    matches!(
+        kind,
+        "content_block_start" | "content_block_delta" | "content_block_stop" | "message_delta" | "message_stop"
+    )
+}
+
+impl Answering {
+    fn begin(asked: &Asked, event: Value<'_>, out: &mut Vec<u8>) -> Answering {
+        let message = event.get("message").unwrap_or(event);
+        let mut tokens = Tokens::default();
+        tokens.update(message);
+        let head = head(message, asked);
+        head.delta(Delta::Role, out);
+        Answering { head, delivery: asked.delivery, tokens, ending: Ending::Ahead, calls: 0, open: Vec::new() }
+    }
+
+    fn event(&mut self, kind: &str, event: Value<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
+        let index = event.get("index").and_then(Value::as_u64);
+        match (kind, index) {
+            ("content_block_start", Some(block)) => self.begin_block(block, event.get("content_block"), out)?,
+            ("content_block_delta", Some(block)) => self.delta(block, event.get("delta"), out),
+            ("content_block_stop", Some(block)) => self.end_block(block, out),
+            ("content_block_start" | "content_block_delta" | "content_block_stop", None) => return Err(BROKEN),
+            ("message_delta", _) => self.message_delta(event, out),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn begin_block(&mut self, block: u64, content: Option<Value<'_>>, out: &mut Vec<u8>) -> Result<(), Fault> {
+        let content = content.ok_or(BROKEN)?;
+        let text = |name: &str| content.text(name).unwrap_or_default();
+        match &*text("type") {
+            "text" => self.say(Delta::Text, &text("text"), out),
+            "thinking" => self.say(Delta::Reasoning, &text("thinking"), out),
+            "tool_use" if self.open.len() < MOST_OPEN => {
+                let index = self.calls;
+                self.calls += 1;
+                self.head.delta(Delta::Call { index, id: &text("id"), name: &text("name") }, out);
+                let mut arguments = Arguments::Nothing;
+                if let Some(input) = content.get("input").filter(|input| input.is_object() && !input.is_empty()) {
+                    self.head.delta(Delta::Arguments { index, piece: input.raw() }, out);
+                    arguments = Arguments::Whole;
+                }
+                self.open.push(Call { block, index, arguments });
+            }
+            "tool_use" => return Err(BROKEN),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn delta(&mut self, block: u64, delta: Option<Value<'_>>, out: &mut Vec<u8>) {
+        let text = |name: &str| delta.and_then(|delta| delta.text(name)).unwrap_or_default();
+        match &*text("type") {
+            "text_delta" => self.say(Delta::Text, &text("text"), out),
+            "thinking_delta" => self.say(Delta::Reasoning, &text("thinking"), out),
+            "input_json_delta" => self.arguments(block, &text("partial_json"), out),
+            _ => {}
+        }
+    }
+
+    fn say<'t>(&self, delta: fn(&'t str) -> Delta<'t>, text: &'t str, out: &mut Vec<u8>) {
+        if !text.is_empty() {
+            self.head.delta(delta(text), out);
+        }
+    }
+
+    /// A piece of arguments. Its block is not open if a tool was called that Anthropic runs itself.
+    fn arguments(&mut self, block: u64, piece: &str, out: &mut Vec<u8>) {
+        let call = self.open.iter_mut().find(|call| call.block == block && call.arguments != Arguments::Whole);
+        if let Some(call) = call.filter(|_| !piece.is_empty()) {
+            call.arguments = Arguments::Pieces;
+            self.head.delta(Delta::Arguments { index: call.index, piece }, out);
+        }
+    }
+
+    fn end_block(&mut self, block: u64, out: &mut Vec<u8>) {
+        if let Some(at) = self.open.iter().position(|call| call.block == block) {
+            let call = self.open.remove(at);
+            self.end_call(&call, out);
+        }
+    }
+
+    fn end_call(&self, call: &Call, out: &mut Vec<u8>) {
+        if call.arguments == Arguments::Nothing {
+            self.head.delta(Delta::Arguments { index: call.index, piece: "{}" }, out);
+        }
+    }
+
+    /// There may be several: the last reason counts.
+    fn message_delta(&mut self, event: Value<'_>, out: &mut Vec<u8>) {
+        self.tokens.update(event);
+        if let Some(stop) = event.get("delta").and_then(Stop::read) {
+            if matches!(self.ending, Ending::Ahead) {
+                self.say(Delta::Refusal, &stop.explanation, out);
+            }
+            self.ending = Ending::Given(stop);
+        }
+    }
+
+    /// Everything after the last piece. A stream that reached its message_stop without a reason ended naturally.
+    fn finish(&mut self, out: &mut Vec<u8>) {
+        for call in std::mem::take(&mut self.open) {
+            self.end_call(&call, out);
+        }
+        let finish = match &self.ending {
+            Ending::Given(stop) => stop.finish,
+            Ending::Ahead => Stop::default().finish,
+        };
+        self.head.finish(finish, out);
+        if self.delivery == (Delivery::Stream { usage: true }) {
+            self.head.usage(&self.tokens.usage(), out);
+        }
+        answer::done(out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test;
+
+    #[test]
+    fn a_stream_that_never_ends_does_not_grow_memory() {
+        let asked = Asked { model: String::new(), created: 0, delivery: Delivery::Stream { usage: false } };
+        let (mut stream, mut out) = (Translation::new(asked), Vec::new());
+        stream.event("message_start", r#"{"message":{}}"#, &mut out).unwrap();
+        let begin = r#"{"index":0,"content_block":{"type":"tool_use","id":"t","name":"f"}}"#;
+        for _ in 0..3 * MOST_OPEN {
+            stream.event("content_block_start", begin, &mut out).unwrap();
+            stream.event("content_block_stop", r#"{"index":0}"#, &mut out).unwrap();
+        }
+        let outcome = (0..).map(|_| stream.event("content_block_start", begin, &mut out)).position(|o| o.is_err());
+        assert_eq!(outcome, Some(MOST_OPEN));
+    }
+}

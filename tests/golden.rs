@@ -1,0 +1,279 @@
+//! The golden matrix: every recorded request, reply and stream, translated by every format.
+//!
+//! A case is data under `tests/golden`, reviewed as a diff; this file only knows the three shapes. `WEIR_BLESS=1 cargo
+//! test --test golden` writes what the code does now, and then the diff is to be read, since nothing else checks it.
+//!
+//! - `requests/<case>/request.json` is a client's body; beside it, per format, what the vendor gets:
+//!   `{"path", "headers", "body"}`, or `{"refused": <field>}`. A body that is relayed is one of two sentences, so that
+//!   it is held to the byte.
+//! - `replies/<format>/<case>.json` holds a vendor's body and what the client reads, or the fault.
+//! - `streams/<format>/<case>.sse` is what a vendor sent, to the byte, and `<case>.txt` what the client reads; a last
+//!   line `!! ...` is a fault: its name, the status and the message. A case `<name>+usage` is asked for with
+//!   `stream_options.include_usage`. Every stream is also cut at every byte.
+//!
+//! The vendor knows each model by the client's name for it, but for [`ALIAS`].
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic; clippy takes the functions that tests share for traffic's"
+)]
+
+#[cfg(target_family = "wasm")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use weir::chat::request::Delivery;
+use weir::chat::sse::{Broken, Decoder, Event};
+use weir::chat::{Request, answer};
+use weir::json::Doc;
+use weir::vendor::{Asked, Body, Call, FORMATS, Failure, Fault, Format, Stream};
+
+/// A model that every vendor knows by another name.
+const ALIAS: &str = "house-model";
+
+/// The formats that a request is recorded for, the vendor's name of [`ALIAS`], and the path of the vendor's url.
+const VENDORS: &[(&str, &str, &str)] =
+    &[("openai", "gpt-4o", "/v1"), ("azure", "gpt 4o/prod", ""), ("anthropic", "claude-sonnet-4-5", "/v1")];
+
+/// When every answer was made.
+const CREATED: u64 = 1_750_000_000;
+
+#[test]
+fn requests() {
+    let golden = Golden::load("requests/");
+    for (path, text) in golden.files.iter().filter(|(path, _)| path.ends_with("/request.json")) {
+        let case = path.trim_end_matches("request.json");
+        let request = Request::parse(text.clone()).unwrap_or_else(|refusal| panic!("{path}: {}", refusal.message));
+        for (kind, alias, base) in VENDORS {
+            let model = if request.model() == ALIAS { alias } else { request.model() };
+            let call = Call { request: &request, model, base, api_version: None };
+            golden.expect_json(&format!("{case}{kind}.json"), &sent(format(kind), &call), |v| pretty(v, 0));
+        }
+    }
+    golden.verdict();
+}
+
+/// What a vendor gets.
+fn sent(format: &dyn Format, call: &Call<'_>) -> Value {
+    if let Err(unsupported) = format.accepts(call.request) {
+        return json!({ "refused": unsupported.param });
+    }
+    let outgoing = format.render(call);
+    let received = call.request.body();
+    let bytes = outgoing.body.apply(received);
+    let body = match &outgoing.body {
+        Body::Whole(body) => serde_json::from_slice(body).expect("a body is JSON"),
+        _ if *bytes == *received => json!("as received"),
+        _ => {
+            let relayed = String::from_utf8_lossy(received).replacen(ALIAS, call.model, 1);
+            assert_eq!(String::from_utf8_lossy(&bytes), relayed, "only the model's name changes");
+            json!(format!("as received, but for the model {}", call.model))
+        }
+    };
+    let headers: BTreeMap<_, _> = outgoing.headers.iter().copied().collect();
+    json!({ "path": outgoing.path, "headers": headers, "body": body })
+}
+
+#[test]
+fn replies() {
+    let golden = Golden::load("replies/");
+    for (path, text) in &golden.files {
+        let doc = Doc::parse(text.clone()).unwrap_or_else(|e| panic!("{path}: {e}"));
+        let vendor = doc.root().get("vendor").unwrap_or_else(|| panic!("{path} has a vendor"));
+        // A string stands for a body that is not JSON.
+        let body = vendor.as_str().unwrap_or(vendor.raw().into());
+        let format = format(folder(path));
+        let told = match format.reply(body.as_bytes(), &asked(Delivery::Whole)) {
+            Ok(client) if *client == *body.as_bytes() => json!({ "client": "as received" }),
+            Ok(client) => json!({ "client": serde_json::from_slice::<Value>(&client).expect("a reply is JSON") }),
+            Err(fault) => json!({ "fault": told(format, fault) }),
+        };
+        // The vendor's body keeps its spelling, byte for byte.
+        golden.expect_json(path, &with_vendor(told, vendor.raw()), |v| {
+            let (key, client) = v.as_object().and_then(|v| v.iter().find(|(key, _)| *key != "vendor")).unwrap();
+            format!("{{\n  \"vendor\": {},\n  \"{key}\": {}\n}}", vendor.raw(), pretty(client, 2))
+        });
+    }
+    golden.verdict();
+}
+
+fn with_vendor(mut told: Value, raw: &str) -> Value {
+    told["vendor"] = serde_json::from_str(raw).expect("a vendor's body is JSON");
+    told
+}
+
+#[test]
+fn streams() {
+    let golden = Golden::load("streams/");
+    for (path, bytes) in golden.files.iter().filter(|(path, _)| path.ends_with(".sse")) {
+        let case = path.trim_end_matches(".sse");
+        let client = translate(path, &[bytes]);
+        golden.expect(&format!("{case}.txt"), &client);
+        for cut in 0..=bytes.len() {
+            assert!(client == translate(path, &[&bytes[..cut], &bytes[cut..]]), "{path}: other when cut at {cut}");
+        }
+        assert!(client == translate(path, &bytes.chunks(1).collect::<Vec<_>>()), "{path}: other byte by byte");
+    }
+    golden.verdict();
+}
+
+/// What the client reads of a stream that comes in these pieces.
+fn translate(path: &str, pieces: &[&[u8]]) -> String {
+    let format = format(folder(path));
+    let usage = path.ends_with("+usage.sse");
+    let mut stream = format.stream(asked(Delivery::Stream { usage }));
+    let mut out = Vec::new();
+    let outcome = run(&mut *stream, pieces, &mut out);
+    let mut text = String::from_utf8(out).expect("a stream is UTF-8");
+    if let Err(fault) = outcome {
+        text.push_str(&format!("!! {}\n", told(format, fault)));
+    }
+    text
+}
+
+fn run(stream: &mut dyn Stream, pieces: &[&[u8]], out: &mut Vec<u8>) -> Result<(), Fault> {
+    let broken = |broken| match broken {
+        Broken::TooLong => Fault::TooLong,
+        Broken::NotUtf8 => Fault::Unreadable("a stream of UTF-8"),
+    };
+    let mut decoder = Decoder::default();
+    for piece in pieces {
+        let mut events = Vec::new();
+        let read = decoder.feed(piece, &mut events);
+        events.into_iter().try_for_each(|event| pass(stream, event, out))?;
+        read.map_err(broken)?;
+    }
+    // What the end of input tore apart is dropped if it cannot be read: whether something is missing, the stream knows.
+    let mut events = Vec::new();
+    let _ = decoder.end(&mut events);
+    for event in events {
+        match pass(stream, event, out) {
+            Ok(()) | Err(Fault::Unreadable(_)) => {}
+            Err(fault) => return Err(fault),
+        }
+    }
+    stream.end(out)
+}
+
+fn pass(stream: &mut dyn Stream, event: Event, out: &mut Vec<u8>) -> Result<(), Fault> {
+    match event {
+        Event::Message { name, data } => stream.event(&name, &data, out),
+        Event::Comment => {
+            answer::keep_alive(out);
+            Ok(())
+        }
+    }
+}
+
+#[test]
+fn every_format_has_cases() {
+    for kind in FORMATS.iter().map(|format| format.kind()).filter(|kind| *kind != "echo") {
+        assert!(VENDORS.iter().any(|(name, ..)| *name == kind), "{kind} is not in VENDORS");
+        for folder in ["replies", "streams"] {
+            assert!(!Golden::load(&format!("{folder}/{kind}/")).files.is_empty(), "{folder}/{kind} holds no case");
+        }
+    }
+}
+
+/// A fault in one line.
+fn told(format: &dyn Format, fault: Fault) -> String {
+    let failure = Failure::from_fault(format.kind(), fault);
+    format!("{} {} {}", failure.outcome, failure.refusal.status, failure.refusal.message)
+}
+
+fn asked(delivery: Delivery) -> Asked {
+    Asked { model: "asked-model".to_owned(), created: CREATED, delivery }
+}
+
+fn format(kind: &str) -> &'static dyn Format {
+    weir::vendor::format(kind).unwrap_or_else(|| panic!("no format is called {kind}"))
+}
+
+/// The second of a path's three names.
+fn folder(path: &str) -> &str {
+    path.split('/').nth(1).expect("a case stands in a folder")
+}
+
+fn pretty(value: &Value, indent: usize) -> String {
+    let text = serde_json::to_string_pretty(value).expect("JSON can be written");
+    text.replace('\n', &format!("\n{}", " ".repeat(indent)))
+}
+
+/// The files under one folder of `tests/golden`, and what was found wrong with them.
+struct Golden {
+    files: BTreeMap<String, Vec<u8>>,
+    wrong: std::cell::RefCell<Vec<String>>,
+}
+
+impl Golden {
+    fn load(folder: &str) -> Golden {
+        let files = files().into_iter().filter(|(path, _)| path.starts_with(folder)).collect();
+        Golden { files, wrong: Default::default() }
+    }
+
+    /// Compares values; `write` gives the file its text, should it be written.
+    fn expect_json(&self, path: &str, actual: &Value, write: impl FnOnce(&Value) -> String) {
+        let expected = self.files.get(path).and_then(|text| serde_json::from_slice::<Value>(text).ok());
+        if expected.as_ref() != Some(actual) {
+            self.differs(path, write(actual) + "\n");
+        }
+    }
+
+    fn expect(&self, path: &str, actual: &str) {
+        if self.files.get(path).map(Vec::as_slice) != Some(actual.as_bytes()) {
+            self.differs(path, actual.to_owned());
+        }
+    }
+
+    fn differs(&self, path: &str, actual: String) {
+        if std::env::var_os("WEIR_BLESS").is_some() {
+            std::fs::write(format!("{}/{path}", GOLDEN), actual).expect("golden files can be written");
+        } else {
+            self.wrong.borrow_mut().push(format!("{path} is not what is made now:\n{actual}"));
+        }
+    }
+
+    fn verdict(&self) {
+        assert!(!self.files.is_empty(), "no golden files");
+        assert!(self.wrong.borrow().is_empty(), "{}", self.wrong.borrow().join("\n"));
+    }
+}
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
+
+/// The files as they are now; a new one needs no new build.
+#[cfg(not(target_family = "wasm"))]
+fn files() -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![std::path::PathBuf::from(GOLDEN)];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("golden files can be listed") {
+            let path = entry.expect("golden files can be listed").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(GOLDEN).expect("inside").to_string_lossy().into_owned();
+                files.insert(name, std::fs::read(path).expect("golden files can be read"));
+            }
+        }
+    }
+    files
+}
+
+/// The files as they were at the build: a JavaScript engine has no disk.
+#[cfg(target_family = "wasm")]
+fn files() -> BTreeMap<String, Vec<u8>> {
+    static EMBEDDED: include_dir::Dir<'_> = include_dir::include_dir!("$CARGO_MANIFEST_DIR/tests/golden");
+    fn collect(dir: &include_dir::Dir<'_>, files: &mut BTreeMap<String, Vec<u8>>) {
+        files.extend(dir.files().map(|f| (f.path().to_string_lossy().into_owned(), f.contents().to_vec())));
+        dir.dirs().for_each(|dir| collect(dir, files));
+    }
+    let mut files = BTreeMap::new();
+    collect(&EMBEDDED, &mut files);
+    files
+}
