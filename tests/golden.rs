@@ -27,11 +27,10 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use weir::chat::Request;
 use weir::chat::request::Delivery;
-use weir::chat::sse::{Broken, Decoder, Event};
-use weir::chat::{Request, answer};
 use weir::json::Doc;
-use weir::vendor::{Asked, Body, Call, FORMATS, Failure, Fault, Format, Stream};
+use weir::vendor::{Asked, Body, Call, FORMATS, Failure, Fault, Format, Relay};
 
 /// A model that every vendor knows by another name.
 const ALIAS: &str = "house-model";
@@ -126,9 +125,8 @@ fn streams() {
 fn translate(path: &str, pieces: &[&[u8]]) -> String {
     let format = format(folder(path));
     let usage = path.ends_with("+usage.sse");
-    let mut stream = format.stream(asked(Delivery::Stream { usage }));
     let mut out = Vec::new();
-    let outcome = run(&mut *stream, pieces, &mut out);
+    let outcome = run(Relay::new(format.stream(asked(Delivery::Stream { usage }))), pieces, &mut out);
     let mut text = String::from_utf8(out).expect("a stream is UTF-8");
     if let Err(fault) = outcome {
         text.push_str(&format!("!! {}\n", told(format, fault)));
@@ -136,38 +134,9 @@ fn translate(path: &str, pieces: &[&[u8]]) -> String {
     text
 }
 
-fn run(stream: &mut dyn Stream, pieces: &[&[u8]], out: &mut Vec<u8>) -> Result<(), Fault> {
-    let broken = |broken| match broken {
-        Broken::TooLong => Fault::TooLong,
-        Broken::NotUtf8 => Fault::Unreadable("a stream of UTF-8"),
-    };
-    let mut decoder = Decoder::default();
-    for piece in pieces {
-        let mut events = Vec::new();
-        let read = decoder.feed(piece, &mut events);
-        events.into_iter().try_for_each(|event| pass(stream, event, out))?;
-        read.map_err(broken)?;
-    }
-    // What the end of input tore apart is dropped if it cannot be read: whether something is missing, the stream knows.
-    let mut events = Vec::new();
-    let _ = decoder.end(&mut events);
-    for event in events {
-        match pass(stream, event, out) {
-            Ok(()) | Err(Fault::Unreadable(_)) => {}
-            Err(fault) => return Err(fault),
-        }
-    }
-    stream.end(out)
-}
-
-fn pass(stream: &mut dyn Stream, event: Event, out: &mut Vec<u8>) -> Result<(), Fault> {
-    match event {
-        Event::Message { name, data } => stream.event(&name, &data, out),
-        Event::Comment => {
-            answer::keep_alive(out);
-            Ok(())
-        }
-    }
+fn run(mut relay: Relay, pieces: &[&[u8]], out: &mut Vec<u8>) -> Result<(), Fault> {
+    pieces.iter().try_for_each(|piece| relay.feed(piece, out))?;
+    relay.end(out)
 }
 
 #[test]

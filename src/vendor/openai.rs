@@ -33,7 +33,7 @@ impl Format for OpenAi {
     }
 
     fn stream(&self, _: Asked) -> Box<dyn Stream> {
-        Box::new(Relay::default())
+        Box::new(Relay::Answering(Choices::default()))
     }
 }
 
@@ -60,21 +60,40 @@ fn check(body: &[u8]) -> Result<(), Fault> {
 }
 
 /// How far a relayed stream has come.
-#[derive(Default, PartialEq)]
+#[derive(Debug, PartialEq)]
 enum Relay {
-    #[default]
-    Answering,
-    /// A finish reason was seen: a vendor that now ends without `[DONE]` has said everything.
-    Finished,
+    Answering(Choices),
     /// `[DONE]` was relayed; what follows is not for the client.
     Done,
 }
 
+/// The choices of an answer, a bit for each index; OpenAI allows 128.
+#[derive(Debug, Default, PartialEq)]
+struct Choices {
+    begun: u128,
+    finished: u128,
+}
+
+impl Choices {
+    fn note(&mut self, chunk: Value<'_>) {
+        for choice in chunk.get("choices").into_iter().flat_map(Value::items) {
+            let index = choice.get("index").and_then(Value::as_u64).unwrap_or(0);
+            let bit = 1u128.checked_shl(u32::try_from(index).unwrap_or(u32::MAX)).unwrap_or(0);
+            self.begun |= bit;
+            if choice.given("finish_reason").is_some() {
+                self.finished |= bit;
+            }
+        }
+    }
+
+    fn complete(&self) -> bool {
+        self.begun != 0 && self.begun == self.finished
+    }
+}
+
 impl Stream for Relay {
     fn event(&mut self, _: &str, data: &str, out: &mut Vec<u8>) -> Result<(), Fault> {
-        if *self == Relay::Done {
-            return Ok(());
-        }
+        let Relay::Answering(choices) = self else { return Ok(()) };
         if data.trim() == "[DONE]" {
             *self = Relay::Done;
             answer::done(out);
@@ -85,27 +104,22 @@ impl Stream for Relay {
         if chunk.given("error").is_some() {
             return Err(Fault::Reported(Reported::read(chunk)));
         }
-        if finished(chunk) {
-            *self = Relay::Finished;
-        }
+        choices.note(chunk);
         answer::relay(data, out);
         Ok(())
     }
 
+    /// Some vendors end without `[DONE]`; when every choice has its finish reason, they have said everything.
     fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
         match self {
-            Relay::Answering => Err(Fault::CutOff),
-            Relay::Finished => {
+            Relay::Answering(choices) if choices.complete() => {
                 answer::done(out);
                 Ok(())
             }
+            Relay::Answering(_) => Err(Fault::CutOff),
             Relay::Done => Ok(()),
         }
     }
-}
-
-fn finished(chunk: Value<'_>) -> bool {
-    chunk.get("choices").into_iter().flat_map(Value::items).any(|choice| choice.given("finish_reason").is_some())
 }
 
 #[cfg(test)]
@@ -137,8 +151,9 @@ mod tests {
             (&[piece, last], Ok(())),
             (&[piece, last, "[DONE] "], Ok(())),
             (&[piece, "[DONE]", "rubbish"], Ok(())),
+            (&[piece, r#"{"choices":[{"index":1,"delta":{}}]}"#, last], Err(Fault::CutOff)),
         ] {
-            let (mut stream, mut out) = (Relay::default(), Vec::new());
+            let (mut stream, mut out) = (Relay::Answering(Choices::default()), Vec::new());
             events.iter().for_each(|data| stream.event("", data, &mut out).unwrap());
             assert_eq!(stream.end(&mut out), end);
             let text = String::from_utf8(out).unwrap();
@@ -148,7 +163,7 @@ mod tests {
 
     #[test]
     fn an_error_event_is_an_error() {
-        let mut stream = Relay::default();
+        let mut stream = Relay::Answering(Choices::default());
         let fault = stream.event("", r#"{"error":{"message":"boom","code":503}}"#, &mut Vec::new());
         assert!(matches!(fault, Err(Fault::Reported(reported)) if reported.message == "boom"));
     }

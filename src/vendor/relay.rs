@@ -25,11 +25,14 @@ impl Relay {
         broken.map_err(Fault::from)
     }
 
-    /// The end of input: completes the answer, or says that it is not whole.
+    /// The end of input: completes the answer, or says that it is not whole. What the end tore apart so that it cannot
+    /// be read is dropped: whether something is missing, the format knows.
     pub fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
-        let broken = self.decoder.end(&mut self.events);
-        self.translate(out)?;
-        broken?;
+        let _ = self.decoder.end(&mut self.events);
+        match self.translate(out) {
+            Err(Fault::Unreadable(_)) => {}
+            outcome => outcome?,
+        }
         self.stream.end(out)
     }
 
@@ -48,7 +51,7 @@ impl From<Broken> for Fault {
     fn from(broken: Broken) -> Fault {
         match broken {
             Broken::TooLong => Fault::TooLong,
-            Broken::NotUtf8 => Fault::Unreadable("a stream of text"),
+            Broken::NotUtf8 => Fault::Unreadable("a stream of UTF-8"),
         }
     }
 }
