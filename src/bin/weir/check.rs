@@ -6,19 +6,18 @@ use weir::config;
 
 use crate::site;
 
-/// Says what a good configuration holds; the error names every mistake in a bad one.
-pub fn check(path: &Path) -> Result<(), String> {
+/// What a good configuration holds; the error names every mistake in a bad one.
+pub fn check(path: &Path) -> Result<String, String> {
     let config = config::parse_yaml(&site::text(path)?).map_err(|problems| problems.to_string())?;
-    let count = |number: usize, noun: &str| format!("{number} {noun}{}", if number == 1 { "" } else { "s" });
-    println!(
-        "{} is good: {}, {}, {}",
-        path.display(),
-        count(config.vendors.len(), "vendor"),
-        count(config.models.len(), "model"),
-        count(config.keys.len(), "key")
-    );
-    for out in site::left_out(&config, site::is_there) {
-        println!("would be left out: {} ({})", out.vendor, out.remedy());
-    }
-    Ok(())
+    let vendors = count(config.vendors.len(), "vendor");
+    let models = count(config.models.len(), "model");
+    let keys = count(config.keys.len(), "key");
+    let good = format!("{} is good: {vendors}, {models}, {keys}\n", path.display());
+    let out = site::left_out(&config, site::is_there);
+    let out = out.iter().map(|out| format!("would be left out: {} ({})\n", out.vendor, out.remedy()));
+    Ok([good].into_iter().chain(out).collect())
+}
+
+fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }

@@ -6,6 +6,7 @@ mod render;
 mod run;
 mod site;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -71,19 +72,34 @@ enum Target {
 }
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
-        Command::Check { file } => check::check(&file.config),
-        Command::Key => key::make(),
-        Command::Render { file, target: Target::Envoy, module } => site::Site::load(&file.config)
-            .and_then(|site| render::envoy(&site, &module.path))
-            .map(|yaml| print!("{yaml}")),
-        Command::Run { file, module, concurrency } => run::run(&file.config, &module.path, concurrency),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+    match carry_out(Cli::parse().command) {
+        Ok(text) => {
+            show(&text);
+            ExitCode::SUCCESS
+        }
         Err(problem) => {
             eprintln!("{problem}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// What is to be printed at the end.
+fn carry_out(command: Command) -> Result<String, String> {
+    match command {
+        Command::Check { file } => check::check(&file.config),
+        Command::Key => key::make(),
+        Command::Render { file, target: Target::Envoy, module } => {
+            render::envoy(&site::Site::load(&file.config)?, &module.path)
+        }
+        Command::Run { file, module, concurrency } => {
+            run::run(&file.config, &module.path, concurrency).map(|()| String::new())
+        }
+    }
+}
+
+/// Prints. A reader who has seen enough and gone away is no problem.
+fn show(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

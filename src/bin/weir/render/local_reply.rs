@@ -9,17 +9,14 @@ use super::extension;
 
 /// How Envoy's own replies are rewritten; the first condition that holds decides.
 pub fn as_json() -> Value {
-    let reply = "%LOCAL_REPLY_BODY%";
-    let of_openai = "request.path.startsWith('/v1/')";
-    json!({"mappers": [
-        mapper(&[BY_ENVOY, TRAPPED, of_openai], openai(RELOADING)),
-        mapper(&[BY_ENVOY, TRAPPED], plain(RELOADING)),
-        mapper(&[BY_ENVOY, of_openai], openai(reply)),
-        mapper(&[BY_ENVOY], plain(reply)),
-    ]})
+    let mappers = SILENT.iter().chain([&("true", "%LOCAL_REPLY_BODY%")]).flat_map(|(condition, message)| {
+        let of_openai = json!({"message": message, "type": "server_error", "param": null, "code": null});
+        [mapper(&[BY_ENVOY, condition, UNDER_V1], &of_openai), mapper(&[BY_ENVOY, condition], &json!(message))]
+    });
+    json!({"mappers": mappers.collect::<Vec<_>>()})
 }
 
-fn mapper(conditions: &[&str], body: Value) -> Value {
+fn mapper(conditions: &[&str], error: &Value) -> Value {
     let filter = extension(
         "envoy.access_loggers.extension_filters.cel",
         "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
@@ -27,19 +24,17 @@ fn mapper(conditions: &[&str], body: Value) -> Value {
     );
     json!({
         "filter": {"extension_filter": filter},
-        "body_format_override": {"json_format": body, "content_type": "application/json"},
+        "body_format_override": {"json_format": {"error": error}, "content_type": "application/json"},
     })
 }
 
-fn plain(message: &str) -> Value {
-    json!({"error": message})
-}
-
-fn openai(message: &str) -> Value {
-    json!({"error": {"message": message, "type": "server_error", "param": null, "code": "%RESPONSE_CODE_DETAILS%"}})
-}
-
 const BY_ENVOY: &str = "!('content-type' in response.headers)";
-/// A trap in the filter has no text of its own.
-const TRAPPED: &str = "response.code_details == 'wasm_fail_stream'";
-const RELOADING: &str = "the gateway's filter is being reloaded, try again";
+const UNDER_V1: &str = "request.path.startsWith('/v1/')";
+
+/// Replies for which Envoy has no words.
+const SILENT: &[(&str, &str)] = &[
+    ("response.code_details == 'wasm_fail_stream'", "the gateway's filter is being reloaded, try again"),
+    ("response.code_details == 'path_normalization_failed'", "the path is malformed"),
+    ("response.code_details == 'missing_host_header'", "the request names no host"),
+    ("response.code_details == 'cluster_not_found'", "the gateway chose a vendor that is not configured"),
+];

@@ -53,11 +53,15 @@ fn bootstrap(site: &Site, module: &str) -> Result<Value, String> {
 
 /// An Envoy extension: its name, and its configuration with the type of it.
 fn extension(name: &str, kind: &str, config: Value) -> Value {
-    let mut typed = json!({"@type": format!("type.googleapis.com/{kind}")});
-    if let (Value::Object(typed), Value::Object(config)) = (&mut typed, config) {
-        typed.extend(config);
+    json!({"name": name, "typed_config": joined(json!({"@type": format!("type.googleapis.com/{kind}")}), config)})
+}
+
+/// The members of both objects.
+fn joined(mut first: Value, second: Value) -> Value {
+    if let (Value::Object(first), Value::Object(second)) = (&mut first, second) {
+        first.extend(second);
     }
-    json!({"name": name, "typed_config": typed})
+    first
 }
 
 /// The last HTTP filter of every listener. What Envoy would tell clients about its upstreams is not for them.
@@ -82,3 +86,6 @@ const HEAD: &str = "\
 # What `weir render --for envoy` makes of weir.yaml: do not edit, edit that.
 # Vendors without a credential at the time of rendering are left out. There is no secret in here.
 ";
+
+#[cfg(test)]
+mod tests;

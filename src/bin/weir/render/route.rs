@@ -21,7 +21,7 @@ pub fn virtual_host(config: &Config) -> Value {
             metrics(),
             {"match": {"safe_regex": {"regex": CHAT}}, "route": to_vendors(config)},
             // The filter knows every other path; what it does not answer, nobody does.
-            {"match": {"prefix": "/"}, "direct_response": {"status": 404}},
+            {"match": {"prefix": "/"}, "direct_response": {"status": 404, "body": {"inline_string": "nothing is served under this path"}}},
         ],
     })
 }

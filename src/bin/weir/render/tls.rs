@@ -5,24 +5,25 @@ use std::path::Path;
 use serde_json::{Value, json};
 use weir::config::Endpoint;
 
-use super::extension;
+use super::{extension, joined};
 
 /// The transport to an https endpoint.
 pub fn to(endpoint: &Endpoint, ca_file: Option<&str>) -> Result<Value, String> {
-    let san_type = if endpoint.ip().is_some() { "IP_ADDRESS" } else { "DNS" };
-    let mut context = json!({
+    // An address is no server name, RFC 6066 section 3.
+    let (san_type, name) = match endpoint.ip() {
+        Some(_) => ("IP_ADDRESS", json!({})),
+        None => ("DNS", json!({"sni": endpoint.host})),
+    };
+    let context = json!({
         "common_tls_context": {"validation_context": {
             "trusted_ca": {"filename": ca_file.or(system_authorities()).ok_or(NO_AUTHORITIES)?},
             "match_typed_subject_alt_names": [{"san_type": san_type, "matcher": {"exact": endpoint.host}}],
         }},
     });
-    if endpoint.ip().is_none() {
-        context["sni"] = json!(endpoint.host);
-    }
     Ok(extension(
         "envoy.transport_sockets.tls",
         "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-        context,
+        joined(name, context),
     ))
 }
 

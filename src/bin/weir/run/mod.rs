@@ -1,0 +1,118 @@
+//! `weir run`: from a configuration to a gateway that answers, and back to nothing.
+//!
+//! Whatever stands in the way is said before Envoy is started: a port that is taken, a filter that is not built, an
+//! Envoy that is not installed. Two Envoys may share a port without noticing, so the ports are tried first.
+
+mod announce;
+mod envoy;
+mod find;
+mod scratch;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use weir::config::{Admin, Config};
+
+use crate::render;
+use crate::show;
+use crate::site::Site;
+use envoy::Envoy;
+use scratch::Scratch;
+
+/// Runs a gateway until a signal ends it.
+pub fn run(config: &Path, module: &str, concurrency: Option<u32>) -> Result<(), String> {
+    let stop = stop_signal()?;
+    let site = Site::load(config)?;
+    let binary = find::envoy()?;
+    if !Path::new(module).is_file() {
+        return Err(format!("there is no filter at {module}: `make build` makes it, --wasm names another place"));
+    }
+    try_ports(&site.config)?;
+    let bootstrap = Scratch::write(&render::envoy(&site, module)?)?;
+    let mut envoy = Envoy::start(&binary, bootstrap.path(), concurrency.unwrap_or_else(cores))?;
+    let door = reachable(site.config.listen);
+    if until_ready(&mut envoy, door, &stop)? == Outcome::Ready {
+        show(&announce::ready(&site, door));
+        envoy.speak_up();
+        until_stopped(&mut envoy, &stop)?;
+    }
+    envoy.stop()
+}
+
+#[derive(PartialEq, Eq)]
+enum Outcome {
+    Ready,
+    Stopped,
+}
+
+fn until_ready(envoy: &mut Envoy, door: SocketAddr, stop: &AtomicBool) -> Result<Outcome, String> {
+    let started = Instant::now();
+    while !stop.load(Ordering::Relaxed) {
+        if let Some(status) = envoy.ended() {
+            return Err(format!("Envoy did not start ({status}). It says:\n{}", envoy.errors()));
+        }
+        if envoy::answers(door) {
+            return Ok(Outcome::Ready);
+        }
+        if started.elapsed() > STARTUP {
+            return Err(format!("Envoy started, but {door}/health did not answer. It says:\n{}", envoy.errors()));
+        }
+        thread::sleep(TICK);
+    }
+    Ok(Outcome::Stopped)
+}
+
+fn until_stopped(envoy: &mut Envoy, stop: &AtomicBool) -> Result<(), String> {
+    while !stop.load(Ordering::Relaxed) {
+        if let Some(status) = envoy.ended() {
+            return Err(format!("Envoy ended by itself ({status})"));
+        }
+        thread::sleep(TICK);
+    }
+    Ok(())
+}
+
+/// Becomes true at Ctrl-C, at SIGTERM, and when the terminal goes away.
+fn stop_signal() -> Result<Arc<AtomicBool>, String> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))
+            .map_err(|error| format!("cannot listen for signals: {error}"))?;
+    }
+    Ok(stop)
+}
+
+fn try_ports(config: &Config) -> Result<(), String> {
+    let admin = match &config.admin {
+        Admin::Loopback(address) => Some(("admin", *address)),
+        Admin::Unix(_) => None,
+    };
+    for (field, address) in [("listen", config.listen)].into_iter().chain(admin) {
+        TcpListener::bind(address).map_err(|error| format!("{field}: cannot listen on {address}: {error}"))?;
+    }
+    Ok(())
+}
+
+/// How this machine reaches an address on which it listens.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+fn cores() -> u32 {
+    thread::available_parallelism().ok().and_then(|cores| u32::try_from(cores.get()).ok()).unwrap_or(2)
+}
+
+/// Compiling the filter takes under a second on a slow machine; a name server that is silent may take longer.
+const STARTUP: Duration = Duration::from_secs(30);
+/// Too short for a person to notice.
+const TICK: Duration = Duration::from_millis(50);
