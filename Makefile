@@ -21,7 +21,7 @@ run: setup build ## start a gateway from weir.yaml
 check: ## format, lints, and the shipped configuration
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
-	cargo build --lib --target wasm32-wasip1
+	cargo build --lib --no-default-features --target wasm32-wasip1
 	cargo run --quiet -- check
 
 clean: ## remove everything that was made; what setup installed stays
@@ -31,7 +31,7 @@ clean: ## remove everything that was made; what setup installed stays
 # test and bench: see the sections of their own below.
 
 dist/weir.wasm: $(SOURCES)
-	cargo build --release --lib --target wasm32-wasip1
+	cargo build --release --lib --no-default-features --target wasm32-wasip1
 	@mkdir -p dist
 	cp $(WASM) $@
 

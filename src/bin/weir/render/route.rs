@@ -3,8 +3,8 @@
 //! The filter writes the name of the next vendor into filter state; the router matches it against the clusters on the
 //! first attempt and again on every retry. So the order of vendors is the filter's alone, no header of a client can
 //! touch it, and this configuration has one line per vendor. The vendor role of the filter also decides what is worth
-//! another attempt: it marks the reply with [`RETRY`]. The two failures that it cannot mark, because there is no
-//! reply, are the other two conditions.
+//! another attempt: it marks the reply with [`RETRY`]. What it cannot mark, because there is no reply, is a refused
+//! connection, and for a request that has more than one vendor the filter adds a reset or silence.
 
 use serde_json::{Map, Value, json};
 use weir::config::Config;
@@ -50,7 +50,7 @@ fn to_vendors(config: &Config) -> Value {
         "inline_cluster_specifier_plugin": {"extension": by_filter_state(config)},
         "timeout": seconds(routing.total_timeout),
         "retry_policy": {
-            "retry_on": "retriable-headers,reset,connect-failure",
+            "retry_on": "retriable-headers,connect-failure",
             "retriable_headers": [{"name": RETRY, "present_match": true}],
             "num_retries": routing.attempts.saturating_sub(1),
             "refresh_cluster_on_retry": true,

@@ -56,10 +56,18 @@ fn remote(name: &str, endpoint: &Endpoint) -> Value {
         },
         // A host that was ejected is not used any more, not even for want of another: there is another vendor.
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        // Only a host that cannot be reached is put aside, so that the next requests need not find out again. What it
+        // answers is for the filter to judge: a lone vendor with a bad minute is better than no vendor.
         "outlier_detection": {
-            "consecutive_5xx": 5,
+            "split_external_local_origin_errors": true,
+            "consecutive_local_origin_failure": 5,
+            "enforcing_consecutive_local_origin_failure": 100,
+            "enforcing_local_origin_success_rate": 0,
+            "enforcing_consecutive_5xx": 0,
+            "enforcing_consecutive_gateway_failure": 0,
+            "enforcing_success_rate": 0,
             "interval": "1s",
-            "base_ejection_time": "30s",
+            "base_ejection_time": "5s",
             "max_ejection_percent": 50,
         },
     })
