@@ -23,3 +23,7 @@ pub(crate) use core::prelude::v1::test;
 /// The attribute of a test that runs natively and, compiled to wasm, in a JavaScript engine.
 #[cfg(all(test, target_family = "wasm"))]
 pub(crate) use wasm_bindgen_test::wasm_bindgen_test as test;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/adding-a-vendor.md")]
+struct AddingAVendor;
