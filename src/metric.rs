@@ -4,6 +4,9 @@
 //! `;;label=value` in a name and takes it out. The label `method` stands last in a name: Envoy's own expressions also
 //! run, and one of them would read a response code out of a last label that ends in `_rq_503`.
 
+/// Every label of every metric, in the order in which `/metrics` shows them.
+pub const LABELS: [&str; 5] = ["method", "endpoint", "status", "vendor", "model"];
+
 /// What `api_gateway_requests_total` counts a request under.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Labels {

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use weir::config::Admin;
+use weir::metric::LABELS;
 
 use super::socket;
 
@@ -33,6 +34,3 @@ pub fn statistics() -> Value {
     let tag = |name: &&str| json!({"tag_name": name, "regex": format!("(;;{name}=([^;]*))")});
     json!({"stats_tags": LABELS.iter().map(tag).collect::<Vec<_>>()})
 }
-
-/// Every label of every metric, in the order in which `/metrics` shows them.
-const LABELS: &[&str] = &["method", "endpoint", "status", "vendor", "model", "reason", "outcome"];

@@ -47,8 +47,18 @@ fn bootstrap(site: &Site, module: &str) -> Result<Value, String> {
         "bootstrap_extensions": extensions,
         "stats_config": admin::statistics(),
         "stats_flush_interval": "1s",
+        "overload_manager": {"resource_monitors": [connections()]},
         "static_resources": {"listeners": listeners, "clusters": clusters, "secrets": secrets},
     }))
+}
+
+/// A bound on clients' connections; each costs some tens of kilobytes before it has asked anything.
+fn connections() -> Value {
+    extension(
+        "envoy.resource_monitors.global_downstream_max_connections",
+        "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+        json!({"max_active_downstream_connections": 20_000}),
+    )
 }
 
 /// An Envoy extension: its name, and its configuration with the type of it.
