@@ -212,8 +212,11 @@ class Stage:
 
     def script_for(self, vendor, call):
         """Checks and records a call, and finds what the vendor does with it."""
-        for wrong in vendor.expect(call):
-            self.violation(vendor, wrong)
+        try:
+            for wrong in vendor.expect(call):
+                self.violation(vendor, wrong)
+        except (TypeError, KeyError, AttributeError) as error:
+            self.violation(vendor, f"a body of another shape altogether: {error!r}")
         case = self.cases.get(call.case)
         if case is None:
             return self.violation(vendor, f"a request of no case: {call.body[:200]!r}")
