@@ -150,7 +150,7 @@ def gateway(stage, launch, certificates, tmp_path_factory):
         setting.model(name, name)
         for other in KINDS:
             for fault in ["", "-refused", "-unresolvable"]:
-                setting.model(f"{name}{fault}+{other}", f"{name}{fault}", f"{other}-2")
+                setting.model(f"{name}{fault}/{other}", f"{name}{fault}", f"{other}-2")
     trusted, stranger = certificates
     trusted.cert_pem.write_to_path(setting.directory / "ca.pem")
     for name, tls in [("tls", served_with(trusted, "localhost")), ("tls-stranger", served_with(stranger, "localhost")),
@@ -158,15 +158,15 @@ def gateway(stage, launch, certificates, tmp_path_factory):
         vendor = stage.vendor(name, "openai", tls=tls, host="localhost")
         setting.vendor(vendor, ca_file=str(setting.directory / "ca.pem"))
         setting.model(name, name, *(["openai-2"] if name != "tls" else []))
-    same = stage.vendor("same-name", "openai", models=["spelled alike"])
+    same = stage.vendor("same-name", "openai", models=["spelled-alike"])
     setting.vendor(same)
-    setting.config["models"].append({"name": "spelled alike", "serve": [{"vendor": "same-name"}]})
+    setting.config["models"].append({"name": "spelled-alike", "serve": [{"vendor": "same-name"}]})
     setting.config["vendors"].append({"name": "echo", "kind": "echo"})
     setting.config["vendors"].append({"name": "keyless", "kind": "openai", "url": "http://127.0.0.1:9/v1",
                                       "credential": {"env": "SUITE_NOT_SET"}})
     setting.model("echo", "echo")
     setting.model("unserved", "keyless")
-    setting.model("keyless+openai", "keyless", "openai-2")
+    setting.model("keyless/openai", "keyless", "openai-2")
     setting.model("all", "openai", "azure", "claude", "openai-2")
     setting.model("all-refused", *(f"{name}-refused" for name in KINDS))
     gateway = setting.gateway(setting.key("suite"))

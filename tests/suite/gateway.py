@@ -127,7 +127,7 @@ class Gateway:
         command = [str(WEIR), "run", "--config", str(file), "--concurrency", str(self.workers)]
         env = {"PATH": os.environ["PATH"], "HOME": str(self.directory), "ENVOY": envoy(), **self.env}
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(command, env=env, cwd=self.directory, stdout=log, stderr=log,
+            self.process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=log, stderr=log,
                                             stdin=subprocess.DEVNULL)
         try:
             self._await_health()

@@ -60,7 +60,7 @@ def test_the_next_vendor_answers(gateway, stage, at_once, stream, fault, outcome
     def exchange(pair):
         first, second = pair
         case = stage.case(**{first: fault, f"{second}-2": answer(f"From {second}.")})
-        response = gateway.chat(case, f"{first}+{second}", stream=stream)
+        response = gateway.chat(case, f"{first}/{second}", stream=stream)
         assert content(response) == f"From {second}."
         assert response.vendor == f"{second}-2"
         failed, good = response.attempts.split(",")
@@ -76,7 +76,7 @@ def test_a_vendor_that_is_not_there(gateway, stage, at_once, fault, stream):
     def exchange(pair):
         first, second = pair
         case = stage.case(**{f"{second}-2": answer("Here.")})
-        response = gateway.chat(case, f"{first}-{fault}+{second}", stream=stream)
+        response = gateway.chat(case, f"{first}-{fault}/{second}", stream=stream)
         assert content(response) == "Here."
         assert response.attempts == f"{first}-{fault}:unreachable,{second}-2:ok"
 
@@ -104,7 +104,7 @@ def test_a_large_body_fails_over_too(gateway, stage, at_once, megabytes):
         case = stage.case(**{first: fail(503), f"{second}-2": answer("All read.")})
         padding = "x" * int(megabytes * (1 << 20))
         messages = [{"role": "user", "content": padding}, {"role": "user", "content": case.prompt}]
-        response = gateway.chat(model=f"{first}+{second}", messages=messages)
+        response = gateway.chat(model=f"{first}/{second}", messages=messages)
         assert content(response) == "All read."
         assert all(len(call.body) > len(padding) for call in case.calls) and len(case.calls) == 2
 
@@ -159,9 +159,9 @@ def test_each_vendor_gets_the_request_as_if_it_were_the_first(gateway, stage):
     """No translation is of a translation, in either direction, over one connection after another."""
     for first, second in PAIRS:
         alone = stage.case(**{f"{second}-2": answer()})
-        gateway.chat(alone, f"{first}-refused+{second}", temperature=0.5, max_tokens=9)
+        gateway.chat(alone, f"{first}-refused/{second}", temperature=0.5, max_tokens=9)
         after = stage.case(**{first: fail(500), f"{second}-2": answer()})
-        gateway.chat(after, f"{first}+{second}", temperature=0.5, max_tokens=9)
+        gateway.chat(after, f"{first}/{second}", temperature=0.5, max_tokens=9)
         [one], [_, two] = alone.calls, after.calls
         # The model's name in Azure's body is the client's, and so another; the prompts differ by their case.
         rewritten = json.dumps(two.json | {"model": ""}).replace(after.prompt, alone.prompt)
@@ -177,7 +177,7 @@ def test_many_at_once(gateway, stage, at_once):
         first, second = PAIRS[number % 9]
         fate = fates[number % 4]
         case = stage.case(**{first: fate(f"A{number}."), f"{second}-2": answer(f"B{number}.")})
-        response = gateway.chat(case, f"{first}+{second}", stream=number % 2 == 0)
+        response = gateway.chat(case, f"{first}/{second}", stream=number % 2 == 0)
         assert content(response) == (f"A{number}." if fate is answer else f"B{number}.")
 
     at_once(exchange, range(200))
@@ -185,7 +185,7 @@ def test_many_at_once(gateway, stage, at_once):
 
 def test_a_client_that_leaves_is_not_served_elsewhere(gateway, stage):
     case = stage.case(openai=silence())
-    body = json.dumps(chat(case, "openai+azure")).encode()
+    body = json.dumps(chat(case, "openai/azure")).encode()
     with socket.create_connection(("127.0.0.1", gateway.port)) as sock:
         sock.sendall(b"POST %b HTTP/1.1\r\nhost: x\r\nx-api-key: %b\r\ncontent-length: %d\r\n\r\n%b" % (
             V1.encode(), gateway.key.encode(), len(body), body))

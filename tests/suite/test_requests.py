@@ -153,7 +153,7 @@ def test_a_vendors_own_headers_are_not_shown(gateway, stage, stream):
 
 
 def test_a_model_without_another_name(gateway, stage):
-    assert gateway.chat(stage.case(same_name=answer()), "spelled alike").status == 200
+    assert gateway.chat(stage.case(same_name=answer()), "spelled-alike").status == 200
 
 
 @pytest.mark.parametrize("headers", [
@@ -194,7 +194,7 @@ def test_models(gateway):
             assert model["object"] == "model" and type(model["created"]) is int and model["owned_by"]
         return [model["id"] for model in response.json["data"]]
 
-    assert {"openai", "azure", "claude", "all", "spelled alike"} <= set(listed(gateway.key))
+    assert {"openai", "azure", "claude", "all", "spelled-alike"} <= set(listed(gateway.key))
     assert sorted(listed(gateway.limited)) == ["echo", "openai"]
 
 
@@ -212,7 +212,7 @@ def test_a_model_that_nobody_serves(gateway, stage):
 
 
 def test_a_vendor_without_credential_is_left_out(gateway, stage):
-    response = gateway.chat(stage.case(openai_2=answer()), "keyless+openai")
+    response = gateway.chat(stage.case(openai_2=answer()), "keyless/openai")
     assert (response.status, response.attempts) == (200, "openai-2:ok")
 
 
@@ -229,7 +229,7 @@ def test_echo(gateway):
 @pytest.mark.parametrize("vendor", KINDS)
 def test_a_request_at_fault_is_not_tried_elsewhere(gateway, stage, vendor, status, shown, stream):
     case = stage.case(**{vendor: fail(status, "The dog ate it.")})
-    response = gateway.chat(case, f"{vendor}+openai", stream=stream)
+    response = gateway.chat(case, f"{vendor}/openai", stream=stream)
     assert response.status in (shown, status), response
     assert "The dog ate it." in response.said(V1)
     assert (case.called(), response.attempts) == ([vendor], f"{vendor}:{status}")
@@ -240,7 +240,7 @@ def test_a_request_at_fault_is_not_tried_elsewhere(gateway, stage, vendor, statu
 def test_a_gateway_at_fault_goes_to_the_next_vendor(gateway, stage, vendor, status):
     secret = stage.vendors[vendor].secret
     case = stage.case(**{vendor: fail(status, f"Incorrect API key: {secret}"), "claude-2": answer("Rescued.")})
-    response = gateway.chat(case, f"{vendor}+claude")
+    response = gateway.chat(case, f"{vendor}/claude")
     assert (response.status, response.attempts) == (200, f"{vendor}:{status},claude-2:ok")
     case = stage.case(**{vendor: fail(status, f"Incorrect API key: {secret}")})
     response = gateway.chat(case, vendor)

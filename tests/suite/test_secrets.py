@@ -26,7 +26,7 @@ def test_no_header_of_a_client_reaches_a_vendor(gateway, stage, vendor, stream):
     """Not on the first attempt and not on the next. That each vendor gets exactly its own credential, and no other
     vendor's, every vendor of the suite checks on every request."""
     case = stage.case(**{vendor: reset(), "claude-2": fail(503)})
-    gateway.chat(case, f"{vendor}+claude", stream=stream, headers=CLIENT_HEADERS)
+    gateway.chat(case, f"{vendor}/claude", stream=stream, headers=CLIENT_HEADERS)
     assert len(case.calls) == 2
     for call in case.calls:
         values = [value for _, value in call.headers]

@@ -83,7 +83,7 @@ def test_line_ends_and_comments(gateway, stage, vendor):
 def test_an_error_after_the_first_words(gateway, stage, vendor):
     """Too late for another vendor: the words stand, the error follows, and nothing says that this was all."""
     case = stage.case(**{vendor: error_event(5, "Overloaded")})
-    response = gateway.chat(case, f"{vendor}+openai", stream=True)
+    response = gateway.chat(case, f"{vendor}/openai", stream=True)
     assert response.status == 200 and case.called() == [vendor]
     *good, last = response.events
     assert list(words(good)) and "Overloaded" in last["error"]["message"]
@@ -92,7 +92,7 @@ def test_an_error_after_the_first_words(gateway, stage, vendor):
 
 def test_a_stream_that_stalls(gateway, stage):
     case = stage.case(openai=stalls())
-    response = gateway.chat(case, "openai+azure", stream=True)
+    response = gateway.chat(case, "openai/azure", stream=True)
     *good, last = response.events
     assert list(words(good)) and last["error"]
     assert case.call("openai").finished.passed(5)
