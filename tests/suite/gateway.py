@@ -68,7 +68,7 @@ class Response:
         error = self.json["error"]
         assert set(self.json) == {"error"}
         assert self.headers["content-type"].startswith("application/json"), self.headers
-        if surface.startswith("/v1"):
+        if f"{surface}/".startswith("/v1/"):
             assert set(error) == {"message", "type", "param", "code"}, error
             return error["message"]
         assert isinstance(error, str)
@@ -220,7 +220,7 @@ class Gateway:
             # The gateway may answer, and close, before it has read everything.
             sender = threading.Thread(target=_send_quietly, args=(sock, data), daemon=True)
             sender.start()
-            response = http.client.HTTPResponse(sock)
+            response = http.client.HTTPResponse(sock, method=data.split(b" ", 1)[0].decode("latin-1"))
             try:
                 response.begin()
                 return read(response)

@@ -29,7 +29,7 @@ def demo(stage, launch, shipped, tmp_path):
         change(config)
         setting.config = config | {name: setting.config[name] for name in ["listen", "admin"]}
         setting.env = env
-        key = setting.key("demo")
+        key = setting.key("of-the-suite")
         with launch(setting.gateway(key)) as gateway:
             yield gateway
 

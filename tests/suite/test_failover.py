@@ -112,6 +112,15 @@ def test_a_large_body_fails_over_too(gateway, stage, at_once, megabytes):
         exchange(pair)
 
 
+@pytest.mark.parametrize("fault", [fail(500), fail(401), page(200), reset()], ids=["500", "401", "bad reply", "reset"])
+def test_a_vendor_is_not_blamed_for_ever(gateway, stage, fault):
+    """However often it failed just now, a vendor that nobody can stand in for is asked again, at once."""
+    for _ in range(8):
+        gateway.chat(stage.case(claude=fault), "claude")
+    response = gateway.chat(stage.case(claude=answer("Back.")), "claude")
+    assert content(response) == "Back."
+
+
 def test_a_chain_of_three_formats(gateway, stage):
     case = stage.case(openai=reset(), azure=fail(529), claude=answer("Third time lucky."))
     response = gateway.chat(case, "all")

@@ -1,13 +1,11 @@
 """Who gets to see what: credentials only their vendor, client keys only the gateway, prompts only who is asked."""
 
-import os
-import stat
 from pathlib import Path
 
 import pytest
 
 from conftest import KINDS, Setting
-from gateway import CHAT, V1, until
+from gateway import CHAT, V1
 from scripts import answer, fail, reset, stalls
 
 CLIENT_HEADERS = [
@@ -99,31 +97,6 @@ def test_logs_tell_nothing_at_any_level(stage, launch, tmp_path):
         gateway.chat(stage.case(), "nonesuch")
         gateway.chat(stage.case(), "loud", key="a-wrong-key-in-the-log")
         setting.secrets.append("a-wrong-key-in-the-log")
-
-
-def test_a_credential_is_rotated_without_a_restart(stage, launch, tmp_path):
-    setting = Setting(stage, tmp_path)
-    vendor = stage.vendor("rotated", "azure")
-    setting.vendor(vendor, **setting.kept_in_file(vendor))
-    setting.model("rotated", "rotated")
-    file = tmp_path / "rotated.credential"
-    with launch(setting.gateway(setting.key("rotated"))) as gateway:
-        assert gateway.chat(stage.case(rotated=answer()), "rotated").status == 200
-        old, vendor.secret = vendor.secret, "sk-rotated-anew"
-        setting.secrets.append(vendor.secret)
-        new = tmp_path / "new"
-        new.write_text(vendor.secret)
-        new.chmod(stat.S_IRUSR | stat.S_IWUSR)
-        os.replace(new, file)
-
-        def taken_up():
-            case = stage.case(rotated=answer())
-            gateway.chat(case, "rotated")
-            return case.call("rotated").header("api-key") == vendor.secret
-
-        assert until(taken_up), "the old credential is still in use"
-        # Until then, and only then, the old one was right.
-        stage.violations = [v for v in stage.violations if "credential" not in v or old in v]
 
 
 def test_stop_is_clean_while_requests_are_open(stage, launch, tmp_path):
