@@ -91,8 +91,9 @@ def test_an_error_after_the_first_words(gateway, stage, vendor):
 
 
 def test_a_stream_that_stalls(gateway, stage):
+    """`idle_timeout` ends it: had it to wait for `total_timeout`, the client's patience would be over before."""
     case = stage.case(openai=stalls())
-    response = gateway.chat(case, "openai/azure", stream=True)
+    response = gateway.chat(case, "openai/azure", stream=True, timeout=5)
     assert b"[DONE]" not in response.body
     said = list(words(event for event in response.events if "choices" in event))
     assert said and (not response.whole or "error" in response.events[-1])
