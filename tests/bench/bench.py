@@ -51,8 +51,9 @@ TICK = os.sysconf("SC_CLK_TCK")
 def manager(route, filters=()):
     """An HTTP listener's filter chain."""
     kind = "type.googleapis.com/envoy.extensions.filters.http"
+    network = "type.googleapis.com/envoy.extensions.filters.network"
     return [{"filters": [{"name": "http", "typed_config": {
-        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "@type": f"{network}.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "bench",
         "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
         "http_filters": [*filters, {"name": "router", "typed_config": {"@type": f"{kind}.router.v3.Router"}}],
@@ -201,9 +202,8 @@ def summary(results, options):
     told = {"connections": options.connections, "seconds": options.seconds, "cores": os.cpu_count(),
             "machine": platform.machine(), "body_bytes": len(ASKED), "answer_bytes": len(ANSWER), "results": table}
     if len(table) == 2:
-        told["ratio"] = {
-            "requests_per_second": round(table["weir"]["requests_per_second"] / table["bare"]["requests_per_second"], 3),
-            "cpu_per_request": round(table["weir"]["cpu_us_per_request"] / table["bare"]["cpu_us_per_request"], 3)}
+        told["ratio"] = {name: round(table["weir"][name] / table["bare"][name], 3)
+                         for name in ["requests_per_second", "cpu_us_per_request"]}
     return told
 
 
@@ -213,7 +213,7 @@ def show(told):
         print(f"{name:10}{row['requests_per_second']:>12.0f}{row['cpu_us_per_request']:>16.1f}"
               f"{row['p50_us']:>10}{row['p99_us']:>10}")
     if ratio := told.get("ratio"):
-        print(f"{'ratio':10}{ratio['requests_per_second']:>12.2f}{ratio['cpu_per_request']:>16.2f}")
+        print(f"{'ratio':10}{ratio['requests_per_second']:>12.2f}{ratio['cpu_us_per_request']:>16.2f}")
 
 
 def main():

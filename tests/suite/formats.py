@@ -224,13 +224,13 @@ class Anthropic:
                 yield named("content_block_delta", index=index, delta={"type": "text_delta", "text": piece})
             yield named("content_block_stop", index=index)
             index += 1
-        for index, tool in enumerate(reply.tools, index):
+        for place, tool in enumerate(reply.tools, index):
             block = {"type": "tool_use", "id": tool.id, "name": tool.name, "input": {}}
-            yield named("content_block_start", index=index, content_block=block)
+            yield named("content_block_start", index=place, content_block=block)
             for piece in ["", *halves(json.dumps(tool.arguments))] if tool.arguments else [""]:
-                yield named("content_block_delta", index=index,
+                yield named("content_block_delta", index=place,
                             delta={"type": "input_json_delta", "partial_json": piece})
-            yield named("content_block_stop", index=index)
+            yield named("content_block_stop", index=place)
         yield named("message_delta", delta={"stop_reason": self._stop(reply), "stop_sequence": None},
                     usage={"output_tokens": reply.completion_tokens})
         yield named("message_stop")

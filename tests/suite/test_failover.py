@@ -11,7 +11,7 @@ import pytest
 from conftest import KINDS
 from gateway import V1, chat, told, until
 from scripts import (CLOSE, RESET, answer, close, cut, empty, error_event, fail, gzipped, headers_then_silence,
-                     ignores_stream, nonsense, not_json, page, reset, reset_after_headers, silence)
+                     nonsense, not_json, page, reset, reset_after_headers, silence)
 
 PAIRS = [(first, second) for first in KINDS for second in KINDS]
 
@@ -108,7 +108,7 @@ def test_a_large_body_fails_over_too(gateway, stage, at_once, megabytes):
         assert content(response) == "All read."
         assert all(len(call.body) > len(padding) for call in case.calls) and len(case.calls) == 2
 
-    for pair in PAIRS:  # one after the other: nine such bodies at once are a test of this machine
+    for pair in PAIRS:  # one after the other: nine such bodies at once would test the memory, not Weir
         exchange(pair)
 
 

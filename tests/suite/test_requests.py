@@ -95,9 +95,11 @@ def test_tool_results_reach_the_vendor(gateway, stage, vendor):
 
 def test_anthropic_gets_its_own_words(gateway, stage):
     case = stage.case(claude=answer())
-    messages = [{"role": "developer", "content": "One."}, {"role": "system", "content": [{"type": "text", "text": "Two."}]},
-                {"role": "user", "content": [{"type": "text", "text": case.prompt}, {
-                    "type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo=", "detail": "low"}}]}]
+    picture = {"url": "data:image/png;base64,iVBORw0KGgo=", "detail": "low"}
+    messages = [
+        {"role": "developer", "content": "One."}, {"role": "system", "content": [{"type": "text", "text": "Two."}]},
+        {"role": "user", "content": [{"type": "text", "text": case.prompt},
+                                     {"type": "image_url", "image_url": picture}]}]
     response = gateway.chat(
         model="claude", messages=messages, max_completion_tokens=99, stop="END", temperature=0.5, top_p=None, n=1,
         seed=7, user="someone@example.test", store=False, presence_penalty=0, logprobs=False, logit_bias={},

@@ -76,7 +76,8 @@ def test_a_response_tells_no_credential(gateway, stage, path):
 
 
 def test_the_admin_interface_is_not_served(gateway):
-    for path in ["/config_dump", "/stats", "/quitquitquit", "/metrics/../config_dump", "/metrics?filter=x", "/metrics#"]:
+    paths = ["/config_dump", "/stats", "/quitquitquit", "/metrics/../config_dump", "/metrics?filter=x", "/metrics#"]
+    for path in paths:
         response = gateway.send("GET", path)
         assert "static_clusters" not in response.text and "server.uptime" not in response.text
         assert "envoy_" not in response.text
