@@ -1,0 +1,258 @@
+"""What Weir costs: the same load through Weir and through a bare route of the same Envoy, in turns.
+
+The vendor is an Envoy too, which answers from memory, so that it is no bottleneck. What is compared is the CPU time of
+the one Envoy process between the load and the vendor, per request, and how many requests pass. The two run in turns,
+several rounds each, because a machine is not the same from minute to minute; the medians are compared.
+
+    make bench                          both halves
+    bench.py --only bare                one half, for example while the other does not build
+"""
+
+import argparse
+import http.client
+import json
+import os
+import platform
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import yaml
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "suite"))
+from gateway import Gateway, client_key, descendants, envoy, free_port  # noqa: E402
+
+PATH = "/v1/chat/completions"
+MODEL = "gpt-4o-mini"
+CREDENTIAL = "sk-bench"
+SAID = "Nobody has measured this sentence for its beauty. " * 14
+ANSWER = json.dumps({
+    "id": "chatcmpl-bench", "object": "chat.completion", "created": 1_760_000_000, "model": MODEL,
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": SAID, "refusal": None}, "logprobs": None,
+                 "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 180, "completion_tokens": 140, "total_tokens": 320},
+})
+ASKED = json.dumps({
+    "model": MODEL, "temperature": 0.7, "max_tokens": 200,
+    "messages": [{"role": "system", "content": "You are a careful reader."},
+                 {"role": "user", "content": "What does this mean? " * 43}],
+})
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def manager(route, filters=()):
+    """An HTTP listener's filter chain."""
+    kind = "type.googleapis.com/envoy.extensions.filters.http"
+    network = "type.googleapis.com/envoy.extensions.filters.network"
+    return [{"filters": [{"name": "http", "typed_config": {
+        "@type": f"{network}.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "bench",
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
+        "http_filters": [*filters, {"name": "router", "typed_config": {"@type": f"{kind}.router.v3.Router"}}],
+    }}]}]
+
+
+def bootstrap(port, admin, chains, clusters=()):
+    def address(number):
+        return {"socket_address": {"address": "127.0.0.1", "port_value": number}}
+
+    return {"admin": {"address": address(admin)}, "static_resources": {
+        "listeners": [{"name": "bench", "address": address(port), "filter_chains": chains}],
+        "clusters": list(clusters)}}
+
+
+def vendor_config(port, admin):
+    """Answers from memory, once the whole request is there: answering sooner would cost the connection."""
+    buffer = {"name": "buffer", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer", "max_request_bytes": 1 << 20}}
+    route = {
+        "match": {"path": PATH},
+        "direct_response": {"status": 200, "body": {"inline_string": ANSWER}},
+        "response_headers_to_add": [{"header": {"key": "content-type", "value": "application/json"},
+                                     "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}],
+    }
+    return bootstrap(port, admin, manager(route, [buffer]))
+
+
+def bare_config(port, admin, vendor):
+    """The least that Envoy can do: one route to one cluster."""
+    endpoint = {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": vendor}}}}
+    cluster = {"name": "vendor", "connect_timeout": "1s",
+               "load_assignment": {"cluster_name": "vendor", "endpoints": [{"lb_endpoints": [endpoint]}]}}
+    route = {"match": {"prefix": "/"}, "route": {"cluster": "vendor", "timeout": "0s"}}
+    return bootstrap(port, admin, manager(route), [cluster])
+
+
+def weir_config(port, admin, vendor, entry):
+    return {
+        "listen": f"127.0.0.1:{port}", "admin": f"127.0.0.1:{admin}",
+        "vendors": [{"name": "openai", "kind": "openai", "url": f"http://127.0.0.1:{vendor}/v1",
+                     "credential": {"env": "BENCH_CREDENTIAL"}}],
+        "models": [{"name": MODEL, "serve": [{"vendor": "openai"}]}], "keys": [entry],
+    }
+
+
+class Plain:
+    """An Envoy with a configuration of ours."""
+
+    def __init__(self, name, directory, config):
+        self.port = config["static_resources"]["listeners"][0]["address"]["socket_address"]["port_value"]
+        self.admin = config["admin"]["address"]["socket_address"]["port_value"]
+        self.file = directory / f"{name}.yaml"
+        self.file.write_text(yaml.safe_dump(config))
+
+    def __enter__(self):
+        command = [envoy(), "-c", self.file, "--concurrency", "1", "--use-dynamic-base-id", "--log-level", "error"]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if not probe.connect_ex(("127.0.0.1", self.port)):
+                    # The process is Envoy itself, or starts it.
+                    self.pid = ([pid for pid in [self.process.pid, *descendants(self.process.pid)] if is_envoy(pid)])[0]
+                    return self
+            try:
+                raise SystemExit(f"{self.file} ended with {self.process.wait(0.05)}")
+            except subprocess.TimeoutExpired:
+                pass
+        raise SystemExit(f"{self.file} does not listen")
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait(10)
+
+    def answered(self):
+        """How many requests were answered with a 2xx."""
+        page = fetch(self.admin, "GET", "/stats?filter=^http.bench.downstream_rq_2xx$")[1].decode()
+        return int(page.split(":")[1])
+
+
+def is_envoy(pid):
+    return Path(f"/proc/{pid}/exe").resolve().name.startswith("envoy")
+
+
+def fetch(port, method, path, body=None, headers=None):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request(method, path, body, headers or {})
+    response = connection.getresponse()
+    answer = response.status, response.read()
+    connection.close()
+    return answer
+
+
+def spent(pid):
+    """A process's CPU time so far, in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def load(port, key, seconds, connections):
+    """One round of load: requests, seconds, and latencies in microseconds."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", HERE / "post.lua", f"http://127.0.0.1:{port}{PATH}"]
+    env = {**os.environ, "BENCH_BODY": ASKED, "BENCH_KEY": key}
+    told = subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
+    return json.loads(told.splitlines()[-1])
+
+
+def check(name, port, key):
+    """The answer is a 200 and the vendor's."""
+    status, body = fetch(port, "POST", PATH, ASKED, headers(key))
+    if status != 200 or json.loads(body)["id"] != "chatcmpl-bench":
+        raise SystemExit(f"{name} does not answer from the vendor: {status} {body[:300]!r}")
+
+
+def headers(key):
+    return {"content-type": "application/json", "authorization": f"Bearer {key}"}
+
+
+def round_of(name, target, vendor, options):
+    """One measurement. Every request must have been answered by the vendor, and with a 200."""
+    check(name, target.port, options.key)
+    load(target.port, options.key, 1, options.connections)
+    answered, cpu = vendor.answered(), spent(target.pid)
+    result = load(target.port, options.key, options.seconds, options.connections)
+    cpu, answered = spent(target.pid) - cpu, vendor.answered() - answered
+    if result["errors"]:
+        raise SystemExit(f"{name}: {result['errors']} of {result['requests']} requests went wrong")
+    if answered < result["requests"]:
+        raise SystemExit(f"{name}: {result['requests']} answers, but the vendor gave {answered}")
+    # Requests that were still open when the load stopped cost CPU too: divide by those that the vendor answered.
+    return {"requests_per_second": result["requests"] / result["seconds"], "cpu_us_per_request": cpu * 1e6 / answered,
+            "latency_us": {"p50": result["p50"], "p99": result["p99"]}}
+
+
+def middle(rounds, name):
+    return statistics.median(one[name] for one in rounds)
+
+
+def summary(results, options):
+    table = {name: {"requests_per_second": round(middle(rounds, "requests_per_second"), 1),
+                    "cpu_us_per_request": round(middle(rounds, "cpu_us_per_request"), 1),
+                    "p50_us": round(statistics.median(one["latency_us"]["p50"] for one in rounds)),
+                    "p99_us": round(statistics.median(one["latency_us"]["p99"] for one in rounds)),
+                    "rounds": rounds} for name, rounds in results.items()}
+    told = {"connections": options.connections, "seconds": options.seconds, "cores": os.cpu_count(),
+            "machine": platform.machine(), "body_bytes": len(ASKED), "answer_bytes": len(ANSWER), "results": table}
+    if len(table) == 2:
+        told["ratio"] = {name: round(table["weir"][name] / table["bare"][name], 3)
+                         for name in ["requests_per_second", "cpu_us_per_request"]}
+    return told
+
+
+def show(told):
+    print(f"{'':10}{'requests/s':>12}{'CPU us/request':>16}{'p50 us':>10}{'p99 us':>10}")
+    for name, row in told["results"].items():
+        print(f"{name:10}{row['requests_per_second']:>12.0f}{row['cpu_us_per_request']:>16.1f}"
+              f"{row['p50_us']:>10}{row['p99_us']:>10}")
+    if ratio := told.get("ratio"):
+        print(f"{'ratio':10}{ratio['requests_per_second']:>12.2f}{ratio['cpu_us_per_request']:>16.2f}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=4)
+    parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--only", choices=["bare", "weir"])
+    options = parser.parse_args()
+    if not shutil.which("wrk"):
+        raise SystemExit("wrk is missing: apt-get install wrk")
+    options.key, entry = client_key("bench")
+
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weir-bench-")))
+        vendor = stack.enter_context(Plain("vendor", directory, vendor_config(free_port(), free_port())))
+        targets = {}
+        if options.only != "weir":
+            config = bare_config(free_port(), free_port(), vendor.port)
+            targets["bare"] = stack.enter_context(Plain("bare", directory, config))
+        if options.only != "bare":
+            config = weir_config(free_port(), free_port(), vendor.port, entry)
+            weir = Gateway(config, directory / "weir", {"BENCH_CREDENTIAL": CREDENTIAL}, 1, [CREDENTIAL]).start()
+            stack.callback(weir.stop)
+            weir.pid = weir.envoy_pid
+            targets["weir"] = weir
+        results = {name: [] for name in targets}
+        for number in range(options.rounds):
+            for name, target in targets.items():
+                results[name].append(one := round_of(name, target, vendor, options))
+                print(f"round {number + 1} {name:5} {one['requests_per_second']:8.0f} requests/s "
+                      f"{one['cpu_us_per_request']:7.1f} us", file=sys.stderr)
+
+    told = summary(results, options)
+    show(told)
+    kept = ROOT / "target" / "bench" / "summary.json"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(json.dumps(told, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,358 @@
+"""The three wire formats, as the vendors speak them and as they insist on being spoken to.
+
+A format turns a `Reply` into the bytes of a whole answer or of the events of a stream, an error status into the body
+and headers that this vendor really sends, and says what is wrong with a request. Nothing here knows of connections.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from itertools import count
+
+_serial = count(1)
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A call that the model wants made."""
+
+    id: str
+    name: str
+    arguments: dict
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a model says, in no vendor's words; `finish` is OpenAI's."""
+
+    text: str = "Good morning to you."
+    tools: tuple[Tool, ...] = ()
+    finish: str = ""
+    prompt_tokens: int = 11
+    completion_tokens: int = 7
+
+    @property
+    def finish_reason(self):
+        return self.finish or ("tool_calls" if self.tools else "stop")
+
+    @property
+    def pieces(self):
+        return re.findall(r"\S+\s*", self.text)
+
+
+def dump(value):
+    return json.dumps(value, ensure_ascii=False).encode()
+
+
+def event(data, name=None):
+    """The bytes of one server-sent event."""
+    head = f"event: {name}\n".encode() if name else b""
+    return head + b"data: " + (data if isinstance(data, bytes) else dump(data)) + b"\n\n"
+
+
+def halves(text):
+    """A text in two pieces, as tool arguments come in a stream."""
+    return [text[: len(text) // 2], text[len(text) // 2 :]]
+
+
+class OpenAI:
+    kind = "openai"
+    credential = ("authorization", "Bearer ")
+    base = "/v1"
+
+    def path(self, model):
+        return "/v1/chat/completions"
+
+    def headers(self):
+        return [("x-request-id", f"req_{next(_serial):08x}"), ("openai-processing-ms", "12"),
+                ("openai-version", "2020-10-01"), ("x-ratelimit-remaining-requests", "59"),
+                ("set-cookie", "__cf_bm=vendor-cookie; path=/; HttpOnly")]
+
+    def whole(self, reply, model):
+        message = {"role": "assistant", "content": reply.text or None, "refusal": None}
+        if reply.tools:
+            message["tool_calls"] = [self._call(tool) for tool in reply.tools]
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reply.finish_reason}
+        return dump({**self._head("chat.completion", model), "choices": [choice], "usage": self._usage(reply)})
+
+    def events(self, reply, model, usage):
+        head = self._head("chat.completion.chunk", model)
+
+        def chunk(delta, finish=None):
+            choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+            return event({**head, "choices": [choice], **({"usage": None} if usage else {})})
+
+        yield chunk({"role": "assistant", "content": None if reply.tools else "", "refusal": None})
+        for piece in reply.pieces:
+            yield chunk({"content": piece})
+        for index, tool in enumerate(reply.tools):
+            start = {"name": tool.name, "arguments": ""}
+            yield chunk({"tool_calls": [{"index": index, "id": tool.id, "type": "function", "function": start}]})
+            for piece in halves(json.dumps(tool.arguments)):
+                yield chunk({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
+        yield chunk({}, reply.finish_reason)
+        if usage:
+            yield event({**head, "choices": [], "usage": self._usage(reply)})
+        yield event(b"[DONE]")
+
+    def error(self, status, message):
+        kind, code = {
+            400: ("invalid_request_error", None), 401: ("invalid_request_error", "invalid_api_key"),
+            403: ("invalid_request_error", "unsupported_country_region_territory"),
+            404: ("invalid_request_error", "model_not_found"), 429: ("requests", "rate_limit_exceeded"),
+        }.get(status, ("server_error" if status >= 500 else "invalid_request_error", None))
+        return self.headers(), dump({"error": {"message": message, "type": kind, "param": None, "code": code}})
+
+    def error_event(self, message):
+        return event({"error": {"message": message, "type": "server_error", "param": None, "code": None}})
+
+    def other_json(self):
+        """A 200 that is JSON and no answer."""
+        return dump({"object": "list", "data": []})
+
+    def expect(self, call):
+        """What is wrong with a request: a list of sentences."""
+        body = call.json
+        if body.get("model") not in call.models:
+            yield f"model is {body.get('model')!r}, not one of {sorted(call.models)}"
+        yield from self._expect_chat(body)
+
+    def wants_usage(self, body):
+        return bool((body.get("stream_options") or {}).get("include_usage"))
+
+    def _expect_chat(self, body):
+        messages = body.get("messages")
+        if not isinstance(messages, list) or not messages:
+            yield "messages is no list, or empty"
+            return
+        if body.get("stream_options") is not None and not body.get("stream"):
+            yield "stream_options without stream"
+        open_calls = set()
+        for i, message in enumerate(messages):
+            if message.get("role") not in ("developer", "system", "user", "assistant", "tool"):
+                yield f"messages[{i}].role is {message.get('role')!r}"
+            if message.get("role") == "tool":
+                if message.get("tool_call_id") not in open_calls:
+                    yield f"messages[{i}] answers an unknown tool call"
+                open_calls.discard(message.get("tool_call_id"))
+            elif open_calls:
+                yield f"messages[{i}] comes before every tool call was answered"
+            open_calls |= {tool["id"] for tool in message.get("tool_calls") or []}
+
+    def _head(self, kind, model):
+        return {"id": f"chatcmpl-{next(_serial):08x}", "object": kind, "created": 1_760_000_000, "model": model,
+                "service_tier": "default", "system_fingerprint": "fp_44709d6fcb"}
+
+    def _call(self, tool):
+        return {"id": tool.id, "type": "function",
+                "function": {"name": tool.name, "arguments": json.dumps(tool.arguments)}}
+
+    def _usage(self, reply):
+        return {"prompt_tokens": reply.prompt_tokens, "completion_tokens": reply.completion_tokens,
+                "total_tokens": reply.prompt_tokens + reply.completion_tokens,
+                "prompt_tokens_details": {"cached_tokens": 3, "audio_tokens": 0},
+                "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0}}
+
+
+class Azure(OpenAI):
+    kind = "azure"
+    credential = ("api-key", "")
+    base = ""
+    api_version = "2024-10-21"
+
+    def path(self, model):
+        return f"/openai/deployments/{model}/chat/completions?api-version={self.api_version}"
+
+    def headers(self):
+        return [("apim-request-id", f"{next(_serial):08x}"), ("x-ms-region", "West Europe"),
+                ("x-ms-deployment-name", "suite"), ("x-ratelimit-remaining-tokens", "9000")]
+
+    def whole(self, reply, model):
+        body = json.loads(super().whole(reply, model))
+        body["prompt_filter_results"] = [{"prompt_index": 0, "content_filter_results": _SAFE}]
+        body["choices"][0]["content_filter_results"] = _SAFE
+        return dump(body)
+
+    def events(self, reply, model, usage):
+        yield event({"choices": [], "created": 0, "id": "", "model": "", "object": "",
+                     "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": _SAFE}]})
+        yield from super().events(reply, model, usage)
+
+    def error(self, status, message):
+        code = {401: "401", 404: "DeploymentNotFound", 429: "429"}.get(status, str(status))
+        if status == 401:
+            return self.headers(), dump({"statusCode": 401, "message": message})
+        return self.headers(), dump({"error": {"code": code, "message": message}})
+
+    def expect(self, call):
+        """The deployment stands in the path; the body's model is ignored."""
+        yield from self._expect_chat(call.json)
+
+
+_SAFE = {name: {"filtered": False, "severity": "safe"} for name in ("hate", "self_harm", "sexual", "violence")}
+
+
+class Anthropic:
+    kind = "anthropic"
+    credential = ("x-api-key", "")
+    base = "/v1"
+
+    def path(self, model):
+        return "/v1/messages"
+
+    def headers(self):
+        return [("request-id", f"req_{next(_serial):08x}"), ("anthropic-organization-id", "org-suite"),
+                ("anthropic-ratelimit-requests-remaining", "49")]
+
+    def whole(self, reply, model):
+        blocks = [{"type": "text", "text": reply.text}] if reply.text else []
+        blocks += [{"type": "tool_use", "id": t.id, "name": t.name, "input": t.arguments} for t in reply.tools]
+        return dump({**self._head(model, blocks), "stop_reason": self._stop(reply),
+                     "usage": {**self._usage(reply), "output_tokens": reply.completion_tokens}})
+
+    def events(self, reply, model, usage):
+        def named(name, **rest):
+            return event(dump({"type": name, **rest}) + b"   ", name)  # recorded streams have such trailing spaces
+
+        start = {**self._head(model, []), "stop_reason": None, "usage": {**self._usage(reply), "output_tokens": 1}}
+        yield named("message_start", message=start)
+        index = 0
+        if reply.text:
+            yield named("content_block_start", index=index, content_block={"type": "text", "text": ""})
+            yield named("ping")
+            for piece in reply.pieces:
+                yield named("content_block_delta", index=index, delta={"type": "text_delta", "text": piece})
+            yield named("content_block_stop", index=index)
+            index += 1
+        for place, tool in enumerate(reply.tools, index):
+            block = {"type": "tool_use", "id": tool.id, "name": tool.name, "input": {}}
+            yield named("content_block_start", index=place, content_block=block)
+            for piece in ["", *halves(json.dumps(tool.arguments))] if tool.arguments else [""]:
+                yield named("content_block_delta", index=place,
+                            delta={"type": "input_json_delta", "partial_json": piece})
+            yield named("content_block_stop", index=place)
+        yield named("message_delta", delta={"stop_reason": self._stop(reply), "stop_sequence": None},
+                    usage={"output_tokens": reply.completion_tokens})
+        yield named("message_stop")
+
+    def error(self, status, message):
+        kind = {400: "invalid_request_error", 401: "authentication_error", 402: "billing_error",
+                403: "permission_error", 404: "not_found_error", 413: "request_too_large", 429: "rate_limit_error",
+                504: "timeout_error", 529: "overloaded_error"}.get(status, "api_error")
+        body = {"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_suite"}
+        return self.headers(), dump(body)
+
+    def error_event(self, message):
+        body = {"type": "error", "error": {"type": "overloaded_error", "message": message}}
+        return event(body, "error")
+
+    def other_json(self):
+        return dump({"type": "message_batch", "id": "msgbatch_1"})
+
+    def wants_usage(self, body):
+        return True
+
+    def expect(self, call):
+        body = call.json
+        if unknown := set(body) - _ANTHROPIC_FIELDS:
+            yield f"{sorted(unknown)}: Extra inputs are not permitted"
+        if nulls := [name for name, value in body.items() if value is None]:
+            yield f"{nulls} are null"
+        if call.header("anthropic-version") != "2023-06-01":
+            yield f"anthropic-version is {call.header('anthropic-version')!r}"
+        if body.get("model") not in call.models:
+            yield f"model is {body.get('model')!r}, not one of {sorted(call.models)}"
+        if type(body.get("max_tokens")) is not int or body["max_tokens"] < 1:
+            yield f"max_tokens is {body.get('max_tokens')!r}"
+        if not 0 <= body.get("temperature", 1) <= 1:
+            yield f"temperature is {body['temperature']}"
+        if not isinstance(body.get("system", ""), str):
+            yield from (f"system: {wrong}" for block in body["system"] for wrong in _wrong_block(block, {"text"}))
+        if any(not stop.strip() for stop in body.get("stop_sequences", [])):
+            yield "stop_sequences has a blank one"
+        if set(body.get("metadata", {})) - {"user_id"}:
+            yield "metadata has more than user_id"
+        yield from self._expect_tools(body)
+        yield from self._expect_messages(body.get("messages"))
+
+    def _expect_tools(self, body):
+        for i, tool in enumerate(body.get("tools", [])):
+            if set(tool) - {"name", "description", "input_schema", "type", "strict", "cache_control"}:
+                yield f"tools[{i}] has {sorted(tool)}"
+            if tool.get("input_schema", {}).get("type") != "object":
+                yield f"tools[{i}].input_schema.type is no object"
+        choice = body.get("tool_choice")
+        if choice is not None:
+            if not body.get("tools"):
+                yield "tool_choice without tools"
+            if choice.get("type") not in ("auto", "any", "tool", "none"):
+                yield f"tool_choice is {choice}"
+
+    def _expect_messages(self, messages):
+        if not isinstance(messages, list) or not messages:
+            yield "messages: at least one message is required"
+            return
+        asked = []
+        for i, message in enumerate(messages):
+            role, content = message.get("role"), message.get("content")
+            if set(message) != {"role", "content"} or role not in ("user", "assistant"):
+                yield f"messages[{i}] has {sorted(message)} with role {role!r}"
+            blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
+            if not isinstance(blocks, list) or not blocks:
+                yield f"messages[{i}].content is empty"
+                continue
+            allowed = {"user": _USER_BLOCKS, "assistant": _ASSISTANT_BLOCKS}.get(role, set())
+            for block in blocks:
+                yield from (f"messages[{i}]: {wrong}" for wrong in _wrong_block(block, allowed))
+            first = [block["tool_use_id"] for block in blocks[: len(asked)] if block.get("type") == "tool_result"]
+            if sorted(first) != sorted(asked):
+                yield f"messages[{i}] answers {first} first, where {asked} were asked"
+            asked = [block["id"] for block in blocks if block.get("type") == "tool_use"]
+        if asked:
+            yield f"{asked} are never answered"
+
+    def _head(self, model, blocks):
+        return {"id": f"msg_{next(_serial):08x}", "type": "message", "role": "assistant", "model": model,
+                "content": blocks, "stop_sequence": None}
+
+    def _stop(self, reply):
+        return {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use",
+                "content_filter": "refusal"}[reply.finish_reason]
+
+    def _usage(self, reply):
+        """OpenAI's prompt_tokens is the sum of these three."""
+        return {"input_tokens": reply.prompt_tokens - 3, "cache_creation_input_tokens": 1,
+                "cache_read_input_tokens": 2}
+
+
+_ANTHROPIC_FIELDS = {
+    "model", "messages", "max_tokens", "system", "stop_sequences", "temperature", "top_p", "top_k", "stream", "tools",
+    "tool_choice", "thinking", "output_config", "metadata", "service_tier", "cache_control",
+}
+_BLOCK_FIELDS = {
+    "text": {"type", "text", "cache_control", "citations"},
+    "image": {"type", "source", "cache_control"},
+    "document": {"type", "source", "title", "context", "citations", "cache_control"},
+    "tool_use": {"type", "id", "name", "input", "cache_control"},
+    "tool_result": {"type", "tool_use_id", "content", "is_error", "cache_control"},
+}
+_USER_BLOCKS = {"text", "image", "document", "tool_result"}
+_ASSISTANT_BLOCKS = {"text", "tool_use"}
+
+
+def _wrong_block(block, allowed):
+    kind = block.get("type")
+    if kind not in allowed:
+        yield f"a block of type {kind!r}"
+    elif set(block) - _BLOCK_FIELDS[kind]:
+        yield f"a {kind} block with {sorted(block)}"
+    elif kind == "text" and not block["text"]:
+        yield "text content blocks must be non-empty"
+    elif kind == "tool_use" and not isinstance(block["input"], dict):
+        yield "tool_use.input is no object"
+    elif kind == "image" and block["source"].get("media_type", "image/png") not in _IMAGES:
+        yield f"an image of {block['source']['media_type']}"
+
+
+_IMAGES = {"image/jpeg", "image/png", "image/gif", "image/webp"}
+FORMATS = {format.kind: format for format in (OpenAI(), Azure(), Anthropic())}
