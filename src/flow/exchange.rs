@@ -101,10 +101,11 @@ pub fn vendor_name<'c>(config: &'c Config, hop: &Hop) -> &'c str {
 }
 
 fn silence(attempt: &Attempt, now: Duration, config: &Config) -> Failure {
-    let Routing { first_token_timeout, .. } = config.routing;
+    let Routing { first_token_timeout, idle_timeout, .. } = config.routing;
     let vendor = vendor_name(config, &attempt.hop);
     // Envoy's timer and this clock are not the same; the tenth is far above their difference.
-    match now.saturating_sub(attempt.began) >= first_token_timeout.mul_f32(0.9) {
+    let patience = first_token_timeout.min(idle_timeout).mul_f32(0.9);
+    match now.saturating_sub(attempt.began) >= patience {
         true => Failure::timeout(vendor),
         false => Failure::unreachable(vendor),
     }

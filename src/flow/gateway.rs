@@ -83,7 +83,7 @@ impl Flow for Gateway {
             }
             Serves::Chat => {
                 let caller = Caller { surface, key: admit(&head, end, config)?, labels: labels.clone() };
-                let large = head.content_length().is_some_and(|length| length > config.limits.body_bytes);
+                let large = head.content_length().is_some_and(|length| length > config.limits.body_bytes as u64);
                 Ok(Step::hold(if large { Gateway::Draining(caller, 0) } else { Gateway::Reading(caller) }))
             }
         });
@@ -189,7 +189,7 @@ fn admit(head: &Head, end: bool, config: &Config) -> Result<usize, Refusal> {
         return Err(Refusal::encoded(coding));
     }
     let limit = config.limits.body_bytes;
-    if head.content_length().is_some_and(|length| length > limit.saturating_add(PATIENCE)) {
+    if head.content_length().is_some_and(|length| length > limit.saturating_add(PATIENCE) as u64) {
         return Err(Refusal::too_large(limit));
     }
     if end {

@@ -181,7 +181,7 @@ impl Head {
     }
 
     /// A length that the sender declared.
-    pub fn content_length(&self) -> Option<usize> {
+    pub fn content_length(&self) -> Option<u64> {
         self.text("content-length")?.parse().ok()
     }
 }

@@ -199,7 +199,7 @@ fn request_headers(outgoing: &Outgoing, endpoint: Option<&Endpoint>, received: u
 fn receive(ticket: Ticket, head: &Head, end: bool, world: &mut World<'_>) -> Step<Vendor> {
     let received = Received {
         status: head.status(),
-        retry_after: head.text("retry-after").and_then(|v| v.trim().parse().ok()).map(Duration::from_secs),
+        retry_after: retry_after(head),
         request_id: head.text("x-request-id").or(head.text("request-id")).map(|id| id.chars().take(128).collect()),
     };
     if head.text("content-encoding").is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
@@ -219,6 +219,17 @@ fn receive(ticket: Ticket, head: &Head, end: bool, world: &mut World<'_>) -> Ste
         _ => Step::hold(Vendor::Collecting(ticket, received)),
     }
 }
+
+/// How long the vendor asks to wait: the milliseconds of OpenAI and Azure, else seconds. A date is not read, since its
+/// clock is not ours.
+fn retry_after(head: &Head) -> Option<Duration> {
+    let number = |name: &str| head.text(name)?.trim().parse::<f64>().ok().filter(|n| (0.0..MOST_WAIT).contains(n));
+    let milliseconds = number("retry-after-ms").map(|ms| ms / 1000.0);
+    milliseconds.or_else(|| number("retry-after")).map(Duration::from_secs_f64)
+}
+
+/// A month; what asks for more is not a wait.
+const MOST_WAIT: f64 = 30.0 * 86_400_000.0;
 
 /// The whole body is here: an answer, or a failure.
 fn judge(ticket: Ticket, received: &Received, body: &[u8], world: &mut World<'_>) -> Step<Vendor> {

@@ -104,6 +104,9 @@ impl Stream for Relay {
         if chunk.given("error").is_some() {
             return Err(Fault::Reported(Reported::read(chunk)));
         }
+        if !chunk.get("choices").is_some_and(Value::is_array) {
+            return Err(Fault::Unreadable("a stream of chat completion chunks"));
+        }
         choices.note(chunk);
         answer::relay(data, out);
         Ok(())
@@ -158,6 +161,14 @@ mod tests {
             assert_eq!(stream.end(&mut out), end);
             let text = String::from_utf8(out).unwrap();
             assert_eq!(text.matches("data: [DONE]\n\n").count(), usize::from(end.is_ok()), "{text}");
+        }
+    }
+
+    #[test]
+    fn json_that_is_no_chunk_is_refused() {
+        for data in [r#"{"object":"list"}"#, "[]", "7", r#"{"choices":null}"#] {
+            let mut stream = Relay::Answering(Choices::default());
+            assert!(matches!(stream.event("", data, &mut Vec::new()), Err(Fault::Unreadable(_))), "{data}");
         }
     }
 

@@ -52,16 +52,11 @@ fn everybody() -> Value {
     })
 }
 
-/// How long a stream may be silent for the client: while every vendor in turn keeps it waiting for a first token.
-///
-/// This is the last resort against a stream that nobody will ever answer, for example after a trap in the filter.
+/// How long a stream may be silent where nothing better is known: the last resort against one that nobody will ever
+/// answer, for example after a trap in the filter.
 fn silence(routing: &Routing) -> Duration {
-    let attempts = u32::try_from(routing.attempts).unwrap_or(u32::MAX);
-    let waiting = routing.first_token_timeout.saturating_mul(attempts).min(routing.total_timeout);
-    waiting.max(routing.idle_timeout).saturating_add(MARGIN).max(PATIENCE)
+    route::silence(routing).max(PATIENCE)
 }
 
-/// So that the timeout that knows what happened is always the first to strike.
-const MARGIN: Duration = Duration::from_secs(5);
 /// Two minutes without a byte is what common clients and proxies bear, too.
 const PATIENCE: Duration = Duration::from_secs(120);

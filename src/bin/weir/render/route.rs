@@ -6,8 +6,10 @@
 //! another attempt: it marks the reply with [`RETRY`]. What it cannot mark, because there is no reply, is a refused
 //! connection, and for a request that has more than one vendor the filter adds a reset or silence.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
-use weir::config::Config;
+use weir::config::{Config, Routing};
 
 use super::{admin, extension, seconds, vendor};
 
@@ -49,6 +51,8 @@ fn to_vendors(config: &Config) -> Value {
     json!({
         "inline_cluster_specifier_plugin": {"extension": by_filter_state(config)},
         "timeout": seconds(routing.total_timeout),
+        // The attempt's own idle timeout, below, does not outlive the attempt's timeout.
+        "idle_timeout": seconds(silence(routing)),
         "retry_policy": {
             "retry_on": "retriable-headers,connect-failure",
             "retriable_headers": [{"name": RETRY, "present_match": true}],
@@ -61,6 +65,17 @@ fn to_vendors(config: &Config) -> Value {
         },
     })
 }
+
+/// How long a stream may be silent for the client: as long as a vendor's stream may be, or while every vendor in turn
+/// keeps it waiting for a first token.
+pub fn silence(routing: &Routing) -> Duration {
+    let attempts = u32::try_from(routing.attempts).unwrap_or(u32::MAX);
+    let waiting = routing.first_token_timeout.saturating_mul(attempts).min(routing.total_timeout);
+    waiting.max(routing.idle_timeout).saturating_add(MARGIN)
+}
+
+/// So that the timeout that knows what happened is always the first to strike.
+const MARGIN: Duration = Duration::from_secs(1);
 
 fn by_filter_state(config: &Config) -> Value {
     let input = extension(
