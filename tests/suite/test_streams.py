@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from conftest import KINDS
+from conftest import KINDS, Setting
 from formats import Reply
 from gateway import sse, told
 from scripts import END, Gate, Pause, answer, chunk, error_event, gated, stalls, stream_head
@@ -90,14 +90,19 @@ def test_an_error_after_the_first_words(gateway, stage, vendor):
     assert b"[DONE]" not in response.body
 
 
-def test_a_stream_that_stalls(gateway, stage):
-    """`idle_timeout` ends it: had it to wait for `total_timeout`, the client's patience would be over before."""
-    case = stage.case(openai=stalls())
-    response = gateway.chat(case, "openai/azure", stream=True, timeout=5)
-    assert b"[DONE]" not in response.body
-    said = list(words(event for event in response.events if "choices" in event))
-    assert said and (not response.whole or "error" in response.events[-1])
-    assert case.call("openai").finished.passed(5) and case.called() == ["openai"]
+def test_a_stream_that_stalls(stage, launch, tmp_path):
+    """`idle_timeout` ends it, also when the stream is older than `first_token_timeout`: long before `total_timeout`."""
+    setting = Setting(stage, tmp_path)
+    setting.config["routing"] = {"attempts": 1, "first_token_timeout": "1s", "idle_timeout": "2s", "total_timeout": "60s"}
+    setting.vendor(stage.vendor("stalling", "openai"))
+    setting.model("stalling", "stalling")
+    with launch(setting.gateway(setting.key("stalling"), workers=1)) as gateway:
+        case = stage.case(stalling=stalls())
+        response = gateway.chat(case, "stalling", stream=True, timeout=20)
+        assert b"[DONE]" not in response.body
+        said = list(words(event for event in response.events if "choices" in event))
+        assert said and (not response.whole or "error" in response.events[-1])
+        assert case.call("stalling").finished.passed(5)
 
 
 def test_a_slow_stream_is_no_stalled_one(gateway, stage):

@@ -97,7 +97,7 @@ fn carries_the_numbers_over() {
         ("num_retries", json!(4)),
         ("per_try_timeout", json!("90s")),
         ("per_try_idle_timeout", json!("60s")),
-        ("stream_idle_timeout", json!("305s")),
+        ("stream_idle_timeout", json!("301s")),
         ("request_body_buffer_limit", json!(41 << 20)),
         ("max_ejection_percent", json!(50)),
         ("pipe", json!({"path": "/run/weir/admin.sock"})),
