@@ -6,7 +6,7 @@
 use crate::chat::Request;
 use crate::chat::answer::{self, Answer, Delta, Finish, Head as AnswerHead, Usage};
 use crate::chat::request::Delivery;
-use crate::flow::{Effect, Flow, Head, Part, Reads, Reply, Step, World};
+use crate::flow::{Effect, Flow, Part, Reads, Reply, Step, World};
 use crate::json::Value;
 use crate::refusal::{Refusal, Surface};
 
@@ -21,7 +21,7 @@ pub enum Echo {
 }
 
 impl Flow for Echo {
-    fn request_head(self, _: Head, end: bool, world: &mut World<'_>) -> Step<Echo> {
+    fn request_head(self, end: bool, world: &mut World<'_>) -> Step<Echo> {
         match end {
             true => speak(Vec::new(), world),
             false => Step::hold(self),
@@ -36,7 +36,7 @@ impl Flow for Echo {
         }
     }
 
-    fn response_head(self, _: Head, _: bool, _: &mut World<'_>) -> Step<Echo> {
+    fn response_head(self, _: bool, _: &mut World<'_>) -> Step<Echo> {
         Step::pass(self, Vec::new())
     }
 
@@ -76,7 +76,7 @@ fn answer_to(request: &Request, created: u64) -> Reply {
         Delivery::Whole => ("application/json", whole(head, text, usage)),
         Delivery::Stream { usage: asked } => ("text/event-stream", streamed(&head, &text, asked.then_some(usage))),
     };
-    Reply { status: 200, headers: vec![("content-type", kind.to_owned())], body }
+    Reply { status: 200, headers: vec![("content-type", kind.into())], body }
 }
 
 fn whole(head: AnswerHead, text: String, usage: Usage) -> Vec<u8> {
@@ -99,7 +99,7 @@ fn streamed(head: &AnswerHead, text: &str, usage: Option<Usage>) -> Vec<u8> {
 }
 
 fn refused(refusal: &Refusal) -> Reply {
-    let headers = vec![("content-type", "application/json".to_owned())];
+    let headers = vec![("content-type", "application/json".into())];
     Reply { status: refusal.status, headers, body: refusal.body(Surface::OpenAi) }
 }
 

@@ -78,5 +78,5 @@ pub fn models(config: &Config, key: usize) -> Reply {
 fn page(fill: impl FnOnce(&mut Writer)) -> Reply {
     let mut w = Writer::default();
     w.object(fill);
-    Reply { status: 200, headers: vec![("content-type", "application/json".to_owned())], body: w.finish() }
+    Reply { status: 200, headers: vec![("content-type", "application/json".into())], body: w.finish() }
 }

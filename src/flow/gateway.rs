@@ -64,7 +64,8 @@ pub struct Forwarded {
 }
 
 impl Flow for Gateway {
-    fn request_head(self, head: Head, end: bool, world: &mut World<'_>) -> Step<Gateway> {
+    fn request_head(self, end: bool, world: &mut World<'_>) -> Step<Gateway> {
+        let head = world.head();
         let path = head.text(":path").unwrap_or_default();
         let path = path.split_once('?').map_or(path, |(path, _)| path);
         let (surface, method) = (Surface::of(path), head.text(":method").unwrap_or_default());
@@ -74,7 +75,7 @@ impl Flow for Gateway {
             Serves::Health => Ok(reply(endpoint::health(world.now()), labels.clone())),
             // The query goes: Envoy would carry it into the admin interface's own.
             Serves::Metrics => {
-                let effects = vec![Effect::RequestHeader(":path", path.to_owned())];
+                let effects = vec![Effect::RequestHeader(":path".into(), Some(path.to_owned().into()))];
                 Ok(Step::pass(Gateway::Passing(labels.clone()), effects))
             }
             Serves::Models => {
@@ -104,15 +105,15 @@ impl Flow for Gateway {
         }
     }
 
-    fn response_head(self, head: Head, _: bool, world: &mut World<'_>) -> Step<Gateway> {
+    fn response_head(self, _: bool, world: &mut World<'_>) -> Step<Gateway> {
         match self {
-            Gateway::Forwarded(forwarded) => answer(forwarded, &head, world),
+            Gateway::Forwarded(forwarded) => answer(forwarded, world),
             Gateway::Passing(labels) => {
-                Step::pass(Gateway::Ended(Labels { status: head.status(), ..labels }), Vec::new())
+                Step::pass(Gateway::Ended(Labels { status: world.head().status(), ..labels }), Vec::new())
             }
             // Envoy answers in the filter's place, before the body is whole: too large, or too slow.
             Gateway::Reading(Caller { surface, labels, .. }) | Gateway::Draining(Caller { surface, labels, .. }, _) => {
-                let refusal = interrupted(head.status(), world.config);
+                let refusal = interrupted(world.head().status(), world.config);
                 refuse(&refusal, surface, labels, Headers::new())
             }
             state => Step::pass(state, Vec::new()),
@@ -215,12 +216,12 @@ fn forward(caller: Caller, body: Vec<u8>, world: &mut World<'_>) -> Step<Gateway
         Ok(exchange) => {
             labels.vendor = vendor_name(world.config, exchange.plan.first()).to_owned();
             let mut effects = vec![
-                Effect::RequestHeader("x-envoy-max-retries", exchange.plan.retries().to_string()),
+                Effect::RequestHeader("x-envoy-max-retries".into(), Some(exchange.plan.retries().to_string().into())),
                 Effect::Route(labels.vendor.clone()),
                 Effect::ClearRouteCache,
             ];
             let retry_on = exchange.plan.retry_on();
-            effects.extend(retry_on.map(|on| Effect::RequestHeader("x-envoy-retry-on", on.to_owned())));
+            effects.extend(retry_on.map(|on| Effect::RequestHeader("x-envoy-retry-on".into(), Some(on.into()))));
             let number = world.exchanges.open(exchange);
             effects.push(Effect::Exchange(number));
             Step::pass(Gateway::Forwarded(Forwarded { surface, exchange: number, labels }), effects)
@@ -250,8 +251,8 @@ fn permit(config: &Config, key: usize, index: usize, model: &Model) -> Result<()
 }
 
 /// What the client gets when Envoy has a response: the vendor's answer, or the reason why there is none.
-fn answer(forwarded: Forwarded, head: &Head, world: &mut World<'_>) -> Step<Gateway> {
-    let (config, now) = (world.config, world.now());
+fn answer(forwarded: Forwarded, world: &mut World<'_>) -> Step<Gateway> {
+    let (config, now, head) = (world.config, world.now(), world.head);
     let Some(exchange) = world.exchanges.get(forwarded.exchange) else {
         let refusal = Refusal::internal("the request was lost inside the gateway");
         return refuse(&refusal, forwarded.surface, forwarded.labels, Headers::new());
@@ -259,15 +260,17 @@ fn answer(forwarded: Forwarded, head: &Head, world: &mut World<'_>) -> Step<Gate
     exchange.settle(now, config);
     let headers = trail(exchange, config);
     let (refusal, vendor) = match exchange.last() {
-        None => (interrupted(head.status(), config), forwarded.labels.vendor),
+        None => (interrupted(head().status(), config), forwarded.labels.vendor),
         Some(last) => {
             let vendor = vendor_name(config, &last.hop).to_owned();
             match &last.outcome {
                 Outcome::Failed(failure) => (failure.refusal.clone(), vendor),
                 Outcome::Answered | Outcome::Pending => {
-                    let labels = Labels { status: head.status(), vendor, ..forwarded.labels };
-                    let effects =
-                        headers.into_iter().map(|(name, value)| Effect::ResponseHeader(name, value)).collect();
+                    let labels = Labels { status: 200, vendor, ..forwarded.labels };
+                    let effects = headers
+                        .into_iter()
+                        .map(|(name, value)| Effect::ResponseHeader(name.into(), Some(value)))
+                        .collect();
                     return Step::pass(Gateway::Answering(Forwarded { labels, ..forwarded }), effects);
                 }
             }
@@ -282,10 +285,10 @@ fn answer(forwarded: Forwarded, head: &Head, world: &mut World<'_>) -> Step<Gate
 
 /// The headers by which a client learns who answered.
 fn trail(exchange: &Exchange, config: &Config) -> Headers {
-    let mut headers = vec![("x-weir-attempts", exchange.trail(config))];
+    let mut headers = vec![("x-weir-attempts", exchange.trail(config).into())];
     if let Some(last) = exchange.last() {
-        headers.push(("x-weir-vendor", vendor_name(config, &last.hop).to_owned()));
-        headers.push(("x-weir-model", last.hop.model.clone()));
+        headers.push(("x-weir-vendor", vendor_name(config, &last.hop).to_owned().into()));
+        headers.push(("x-weir-model", last.hop.model.clone().into()));
     }
     headers
 }
@@ -308,13 +311,13 @@ fn interrupted(status: u16, config: &Config) -> Refusal {
 }
 
 fn refuse(refusal: &Refusal, surface: Surface, labels: Labels, mut headers: Headers) -> Step<Gateway> {
-    headers.push(("content-type", "application/json".to_owned()));
+    headers.push(("content-type", "application/json".into()));
     if let Some(wait) = refusal.retry_after {
-        headers.push(("retry-after", wait.as_secs_f64().ceil().to_string()));
-        headers.push(("retry-after-ms", wait.as_millis().to_string()));
+        headers.push(("retry-after", wait.as_secs_f64().ceil().to_string().into()));
+        headers.push(("retry-after-ms", wait.as_millis().to_string().into()));
     }
     if let Some(allow) = refusal.allow {
-        headers.push(("allow", allow.to_owned()));
+        headers.push(("allow", allow.into()));
     }
     reply(Reply { status: refusal.status, headers, body: refusal.body(surface) }, labels)
 }

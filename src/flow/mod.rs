@@ -14,6 +14,7 @@ pub mod exchange;
 pub mod gateway;
 pub mod vendor;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::config::Config;
@@ -22,14 +23,14 @@ use exchange::Exchanges;
 
 /// A role's state machine. `Default` is the state of a stream that is over: every event passes.
 pub trait Flow: Default + Sized {
-    /// The request's headers; `end` if no body follows.
-    fn request_head(self, head: Head, end: bool, world: &mut World<'_>) -> Step<Self>;
+    /// The request's headers are here, [`World::head`] reads them; `end` if no body follows.
+    fn request_head(self, end: bool, world: &mut World<'_>) -> Step<Self>;
 
     /// The request's body, as [`Flow::reads_request`] asked for it.
     fn request_body(self, body: Part, world: &mut World<'_>) -> Step<Self>;
 
-    /// The response's headers; `end` if no body follows.
-    fn response_head(self, head: Head, end: bool, world: &mut World<'_>) -> Step<Self>;
+    /// The response's headers are here, [`World::head`] reads them; `end` if no body follows.
+    fn response_head(self, end: bool, world: &mut World<'_>) -> Step<Self>;
 
     /// The response's body, as [`Flow::reads_response`] asked for it.
     fn response_body(self, body: Part, world: &mut World<'_>) -> Step<Self>;
@@ -98,10 +99,8 @@ pub struct Step<S> {
 pub enum Effect {
     /// Answer the client now; nothing of the stream goes further.
     Reply(Reply),
-    /// Exchange all request headers, the pseudo-headers included.
-    RequestHeaders(Headers),
-    /// Set one request header.
-    RequestHeader(&'static str, String),
+    /// Set one request header, or remove it.
+    RequestHeader(Name, Option<Text>),
     /// Exchange the first so many bytes of the held request body.
     RequestBody {
         /// How many bytes go; `usize::MAX` for all.
@@ -109,10 +108,8 @@ pub enum Effect {
         /// What comes in their place.
         with: Vec<u8>,
     },
-    /// Exchange all response headers, `:status` included.
-    ResponseHeaders(Headers),
-    /// Set one response header.
-    ResponseHeader(&'static str, String),
+    /// Set one response header, or remove it.
+    ResponseHeader(Name, Option<Text>),
     /// Exchange the part of the response body that is at hand.
     ResponseBody(Vec<u8>),
     /// Remember for this stream under which number its exchange is kept.
@@ -128,7 +125,13 @@ pub enum Effect {
 }
 
 /// Headers that Weir sets.
-pub type Headers = Vec<(&'static str, String)>;
+pub type Headers = Vec<(&'static str, Text)>;
+
+/// A header's value, most often a constant.
+pub type Text = Cow<'static, str>;
+
+/// A header's name.
+pub type Name = Cow<'static, str>;
 
 /// An answer of Weir's own.
 #[derive(Debug, Clone, PartialEq)]
@@ -149,6 +152,8 @@ pub struct World<'w> {
     pub exchanges: &'w mut Exchanges,
     /// Reads the clock: the time since the Unix epoch.
     pub clock: fn() -> Duration,
+    /// Reads the headers that the event is about, all at once.
+    pub head: fn() -> Head,
     /// Reads the number that [`Effect::Exchange`] remembered for this stream, if any.
     pub exchange: fn() -> Option<u64>,
 }
@@ -158,10 +163,15 @@ impl World<'_> {
     pub fn now(&self) -> Duration {
         (self.clock)()
     }
+
+    /// The headers that the event is about.
+    pub fn head(&self) -> Head {
+        (self.head)()
+    }
 }
 
 /// The headers of a request or a response, as they came; values are bytes.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Head(pub Vec<(String, Vec<u8>)>);
 
 impl Head {
@@ -178,6 +188,20 @@ impl Head {
     /// The response's status; 0 if there is none.
     pub fn status(&self) -> u16 {
         self.text(":status").and_then(|status| status.parse().ok()).unwrap_or(0)
+    }
+
+    /// What has to be done so that the headers are exactly `wanted`: each that differs is set, each that is not wanted
+    /// goes. `effect` is [`Effect::RequestHeader`] or [`Effect::ResponseHeader`]. The ABI has a call that exchanges all
+    /// headers; it costs some ten times as much.
+    pub fn exchange(&self, wanted: Headers, effect: fn(Name, Option<Text>) -> Effect) -> Vec<Effect> {
+        let unwanted = self.0.iter().map(|(name, _)| name).filter(|name| !wanted.iter().any(|(n, _)| n == name));
+        let mut effects: Vec<_> = unwanted.map(|name| effect(Cow::Owned(name.clone()), None)).collect();
+        for (name, value) in wanted {
+            if !self.0.iter().any(|(n, present)| n == name && *present == value.as_bytes()) {
+                effects.push(effect(Cow::Borrowed(name), Some(value)));
+            }
+        }
+        effects
     }
 
     /// A length that the sender declared.

@@ -57,21 +57,19 @@ pub struct Ticket {
     vendor: usize,
 }
 
-/// What of the vendor's headers matters.
+/// The vendor's headers.
 #[derive(Debug)]
 pub struct Received {
     status: u16,
-    retry_after: Option<Duration>,
-    /// The vendor's own number of the request, for a question to its support.
-    request_id: Option<String>,
+    head: Head,
 }
 
 impl Flow for Vendor {
-    fn request_head(self, head: Head, _: bool, world: &mut World<'_>) -> Step<Vendor> {
+    fn request_head(self, _: bool, world: &mut World<'_>) -> Step<Vendor> {
         match self {
-            Vendor::Fresh(vendor) => begin(vendor, &head, world).unwrap_or_else(|| {
+            Vendor::Fresh(vendor) => begin(vendor, world).unwrap_or_else(|| {
                 let refusal = Refusal::internal("the request was lost inside the gateway");
-                let headers = vec![("content-type", "application/json".to_owned())];
+                let headers = vec![("content-type", "application/json".into())];
                 Step::reply(Vendor::Over, Reply { status: refusal.status, headers, body: refusal.body(Surface::Api) })
             }),
             state => Step::pass(state, Vec::new()),
@@ -93,10 +91,10 @@ impl Flow for Vendor {
         }
     }
 
-    fn response_head(self, head: Head, end: bool, world: &mut World<'_>) -> Step<Vendor> {
+    fn response_head(self, end: bool, world: &mut World<'_>) -> Step<Vendor> {
         match self {
             // A vendor may answer before it has read the whole request.
-            Vendor::Waiting(ticket) | Vendor::Sending(ticket, _) => receive(ticket, &head, end, world),
+            Vendor::Waiting(ticket) | Vendor::Sending(ticket, _) => receive(ticket, end, world),
             state => Step::pass(state, Vec::new()),
         }
     }
@@ -145,6 +143,9 @@ pub const MAX_REPLY: usize = 32 << 20;
 /// The largest error body that is read.
 const MAX_ERROR: usize = 64 << 10;
 
+/// A month, in milliseconds; what asks for more is not a wait.
+const MOST_WAIT: f64 = 30.0 * 86_400_000.0;
+
 impl Received {
     fn good(&self) -> bool {
         (200..300).contains(&self.status)
@@ -153,11 +154,49 @@ impl Received {
     fn bound(&self) -> usize {
         if self.good() { MAX_REPLY } else { MAX_ERROR }
     }
+
+    fn encoded(&self) -> bool {
+        self.head.text("content-encoding").is_some_and(|coding| !coding.eq_ignore_ascii_case("identity"))
+    }
+
+    fn streams(&self) -> bool {
+        self.head.text("content-type").is_some_and(|kind| kind.trim_start().starts_with(EVENTS))
+    }
+
+    /// How long the vendor asks to wait: the milliseconds of OpenAI and Azure, else seconds. A date is not read, since
+    /// its clock is not ours.
+    fn retry_after(&self) -> Option<Duration> {
+        let number = |name: &str| {
+            self.head.text(name)?.trim().parse::<f64>().ok().filter(|number| (0.0..MOST_WAIT).contains(number))
+        };
+        let milliseconds = number("retry-after-ms").map(|ms| ms / 1000.0);
+        milliseconds.or_else(|| number("retry-after")).map(Duration::from_secs_f64)
+    }
+
+    /// The headers of an answer of this kind, instead of the vendor's own. Of those only the vendor's number of the
+    /// request stays, for a question to its support.
+    fn exchanged(&self, kind: &'static str, length: Option<usize>) -> Vec<Effect> {
+        let mut headers: Headers = vec![(":status", "200".into()), ("content-type", kind.into())];
+        if kind == EVENT_STREAM {
+            headers.push(("cache-control", "no-cache".into()));
+            headers.push(("x-accel-buffering", "no".into()));
+        }
+        headers.extend(length.map(|length| ("content-length", length.to_string().into())));
+        let id = self.head.text("x-request-id").or(self.head.text("request-id"));
+        let id = id.map(|id| id.chars().take(128).collect::<String>());
+        headers.extend(id.map(|id| ("x-upstream-request-id", id.into())));
+        self.head.exchange(headers, Effect::ResponseHeader)
+    }
 }
 
+/// What vendors call a stream.
+const EVENTS: &str = "text/event-stream";
+/// What Weir calls one.
+const EVENT_STREAM: &str = "text/event-stream; charset=utf-8";
+
 /// Starts the attempt: the request in the vendor's format, and the next vendor for the case that this one fails.
-fn begin(vendor: usize, head: &Head, world: &mut World<'_>) -> Option<Step<Vendor>> {
-    let (number, now, config) = ((world.exchange)()?, world.now(), world.config);
+fn begin(vendor: usize, world: &mut World<'_>) -> Option<Step<Vendor>> {
+    let (number, now, config, head) = ((world.exchange)()?, world.now(), world.config, world.head());
     let exchange = world.exchanges.get(number)?;
     let attempt = exchange.begin(vendor, now, config)?;
     let ticket = Ticket { exchange: number, attempt, vendor };
@@ -168,8 +207,8 @@ fn begin(vendor: usize, head: &Head, world: &mut World<'_>) -> Option<Step<Vendo
         base: settings.endpoint.as_ref().map_or("", |endpoint| &endpoint.path),
         api_version: settings.api_version.as_deref(),
     });
-    let headers = request_headers(&outgoing, settings.endpoint.as_ref(), exchange.request.body().len(), head);
-    let mut effects = vec![Effect::RequestHeaders(headers)];
+    let wanted = request_headers(&outgoing, settings.endpoint.as_ref(), exchange.request.body().len(), &head);
+    let mut effects = head.exchange(wanted, Effect::RequestHeader);
     if let Some(next) = exchange.plan.hop(attempt + 1) {
         effects.push(Effect::Route(vendor_name(config, next).to_owned()));
     }
@@ -178,64 +217,46 @@ fn begin(vendor: usize, head: &Head, world: &mut World<'_>) -> Option<Step<Vendo
 
 /// All that a vendor gets to see besides its credential: nothing of the client's but the body and the request's number.
 fn request_headers(outgoing: &Outgoing, endpoint: Option<&Endpoint>, received: usize, head: &Head) -> Headers {
-    let mut headers = vec![
-        (":method", "POST".to_owned()),
-        (":scheme", if endpoint.is_some_and(|e| e.tls) { "https" } else { "http" }.to_owned()),
-        (":authority", endpoint.map_or_else(|| "echo".to_owned(), Endpoint::authority)),
-        (":path", outgoing.path.clone()),
-        ("content-type", "application/json".to_owned()),
-        ("content-length", outgoing.body.length(received).to_string()),
-        ("accept", "application/json, text/event-stream".to_owned()),
-        ("accept-encoding", "identity".to_owned()),
-        ("user-agent", concat!("weir/", env!("CARGO_PKG_VERSION")).to_owned()),
+    let mut headers: Headers = vec![
+        (":method", "POST".into()),
+        (":scheme", if endpoint.is_some_and(|e| e.tls) { "https" } else { "http" }.into()),
+        (":authority", endpoint.map_or("echo".into(), |endpoint| endpoint.authority().into())),
+        (":path", outgoing.path.clone().into()),
+        ("content-type", "application/json".into()),
+        ("content-length", outgoing.body.length(received).to_string().into()),
+        ("accept", "application/json, text/event-stream".into()),
+        ("accept-encoding", "identity".into()),
+        ("user-agent", concat!("weir/", env!("CARGO_PKG_VERSION")).into()),
     ];
-    headers.extend(outgoing.headers.iter().map(|(name, value)| (*name, (*value).to_owned())));
+    headers.extend(outgoing.headers.iter().map(|(name, value)| (*name, (*value).into())));
     // Envoy reads it back from here when it writes the client's response.
-    headers.extend(head.text("x-request-id").map(|id| ("x-request-id", id.to_owned())));
+    headers.extend(head.text("x-request-id").map(|id| ("x-request-id", id.to_owned().into())));
     headers
 }
 
 /// The vendor's headers are here: decides what to make of the body.
-fn receive(ticket: Ticket, head: &Head, end: bool, world: &mut World<'_>) -> Step<Vendor> {
-    let received = Received {
-        status: head.status(),
-        retry_after: retry_after(head),
-        request_id: head.text("x-request-id").or(head.text("request-id")).map(|id| id.chars().take(128).collect()),
-    };
-    if head.text("content-encoding").is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
-        return match received.good() {
-            true => fail_with(ticket, Fault::Unreadable("in the encoding that was asked for"), world),
-            false => judge(ticket, &received, b"", world),
-        };
+fn receive(ticket: Ticket, end: bool, world: &mut World<'_>) -> Step<Vendor> {
+    let head = world.head();
+    let received = Received { status: head.status(), head };
+    if received.encoded() && received.good() {
+        return fail_with(ticket, Fault::Unreadable("in the encoding that was asked for"), world);
     }
-    if end {
+    if received.encoded() || end {
         return judge(ticket, &received, b"", world);
     }
-    let streams = head.text("content-type").is_some_and(|kind| kind.trim_start().starts_with("text/event-stream"));
     match asked(ticket, world) {
-        Some((asked, format)) if streams && received.good() && asked.delivery != Delivery::Whole => {
+        Some((asked, format)) if received.streams() && received.good() && asked.delivery != Delivery::Whole => {
             Step::hold(Vendor::Opening(ticket, received, Relay::new(format.stream(asked))))
         }
         _ => Step::hold(Vendor::Collecting(ticket, received)),
     }
 }
 
-/// How long the vendor asks to wait: the milliseconds of OpenAI and Azure, else seconds. A date is not read, since its
-/// clock is not ours.
-fn retry_after(head: &Head) -> Option<Duration> {
-    let number = |name: &str| head.text(name)?.trim().parse::<f64>().ok().filter(|n| (0.0..MOST_WAIT).contains(n));
-    let milliseconds = number("retry-after-ms").map(|ms| ms / 1000.0);
-    milliseconds.or_else(|| number("retry-after")).map(Duration::from_secs_f64)
-}
-
-/// A month; what asks for more is not a wait.
-const MOST_WAIT: f64 = 30.0 * 86_400_000.0;
-
 /// The whole body is here: an answer, or a failure.
 fn judge(ticket: Ticket, received: &Received, body: &[u8], world: &mut World<'_>) -> Step<Vendor> {
     if !received.good() {
         let vendor = world.config.vendors.get(ticket.vendor).map_or("the vendor", |vendor| &vendor.name);
-        return fail(ticket, Failure::from_status(vendor, received.status, received.retry_after, body), world);
+        return fail(ticket, Failure::from_status(vendor, received.status, received.retry_after(), body), world);
     }
     let Some((asked, format)) = asked(ticket, world) else {
         return Step::pass(Vendor::Over, Vec::new());
@@ -252,9 +273,7 @@ fn judge(ticket: Ticket, received: &Received, body: &[u8], world: &mut World<'_>
         },
     };
     record(ticket, Outcome::Answered, world);
-    let mut headers = answer_headers(received, kind);
-    headers.push(("content-length", reply.len().to_string()));
-    let mut effects = vec![Effect::ResponseHeaders(headers)];
+    let mut effects = received.exchanged(kind, Some(reply.len()));
     if let Cow::Owned(reply) = reply {
         effects.push(Effect::ResponseBody(reply));
     }
@@ -286,7 +305,7 @@ fn open(
             record(ticket, Outcome::Answered, world);
             let vendor = world.config.vendors.get(ticket.vendor).map_or(String::new(), |vendor| vendor.name.clone());
             let mut step = streamed(vendor, relay, outcome, out);
-            step.effects.insert(0, Effect::ResponseHeaders(answer_headers(&received, EVENT_STREAM)));
+            step.effects.extend(received.exchanged(EVENT_STREAM, None));
             step
         }
     }
@@ -323,18 +342,6 @@ fn says_something(events: &[u8]) -> bool {
     events.split(|b| *b == b'\n').any(|line| !line.is_empty() && !line.starts_with(b":"))
 }
 
-const EVENT_STREAM: &str = "text/event-stream; charset=utf-8";
-
-fn answer_headers(received: &Received, kind: &str) -> Headers {
-    let mut headers = vec![(":status", "200".to_owned()), ("content-type", kind.to_owned())];
-    if kind == EVENT_STREAM {
-        headers.push(("cache-control", "no-cache".to_owned()));
-        headers.push(("x-accel-buffering", "no".to_owned()));
-    }
-    headers.extend(received.request_id.clone().map(|id| ("x-upstream-request-id", id)));
-    headers
-}
-
 /// What the reply is translated for, and by what.
 fn asked(ticket: Ticket, world: &mut World<'_>) -> Option<(Asked, &'static dyn crate::vendor::Format)> {
     let created = world.now().as_secs();
@@ -359,10 +366,10 @@ fn fail_with(ticket: Ticket, fault: Fault, world: &mut World<'_>) -> Step<Vendor
 /// Ends the attempt: Envoy tries the next vendor if there is one, else the gateway role answers the client.
 fn fail(ticket: Ticket, failure: Failure, world: &mut World<'_>) -> Step<Vendor> {
     let next = world.exchanges.get(ticket.exchange).is_some_and(|exchange| exchange.has_next());
-    let mut headers = vec![(":status", failure.refusal.status.to_string())];
+    let mut effects = vec![Effect::ResponseHeader(":status".into(), Some(failure.refusal.status.to_string().into()))];
     if next && failure.next == Next::Try {
-        headers.push(("x-weir-retry", "1".to_owned()));
+        effects.push(Effect::ResponseHeader("x-weir-retry".into(), Some("1".into())));
     }
     record(ticket, Outcome::Failed(failure), world);
-    Step::pass(Vendor::Over, vec![Effect::ResponseHeaders(headers)])
+    Step::pass(Vendor::Over, effects)
 }

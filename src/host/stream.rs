@@ -4,7 +4,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, LogLevel, MapType};
 
-use crate::flow::{Effect, Flow, Head, Headers, Part, Reads, Reply, Step, Verdict, World};
+use crate::flow::{Effect, Flow, Head, Part, Reads, Reply, Step, Verdict, World};
 use crate::host::worker;
 
 /// The filter state key that the route's cluster matcher reads.
@@ -23,10 +23,11 @@ enum Half {
 }
 
 impl Half {
-    fn headers(self) -> MapType {
+    /// Reads the headers of this half.
+    fn head(self) -> fn() -> Head {
         match self {
-            Half::Request => MapType::HttpRequestHeaders,
-            Half::Response => MapType::HttpResponseHeaders,
+            Half::Request => || headers(MapType::HttpRequestHeaders),
+            Half::Response => || headers(MapType::HttpResponseHeaders),
         }
     }
 
@@ -44,14 +45,6 @@ impl<F: Flow> Stream<F> {
         Stream { flow }
     }
 
-    fn head(&mut self, half: Half, end: bool) -> Action {
-        let head = Head(hostcalls::get_map_bytes(half.headers()).unwrap_or_default());
-        self.step(|flow, world| match half {
-            Half::Request => flow.request_head(head, end, world),
-            Half::Response => flow.response_head(head, end, world),
-        })
-    }
-
     fn body(&mut self, half: Half, size: usize, end: bool) -> Action {
         let reads = match half {
             Half::Request => self.flow.reads_request(),
@@ -64,15 +57,15 @@ impl<F: Flow> Stream<F> {
             (Reads::Whole, true) => Part::Whole(read(half, size)),
             (Reads::Pieces, _) => Part::Piece { bytes: read(half, size), end },
         };
-        self.step(|flow, world| match half {
+        self.step(half, |flow, world| match half {
             Half::Request => flow.request_body(part, world),
             Half::Response => flow.response_body(part, world),
         })
     }
 
-    fn step(&mut self, step: impl FnOnce(F, &mut World<'_>) -> Step<F>) -> Action {
+    fn step(&mut self, half: Half, step: impl FnOnce(F, &mut World<'_>) -> Step<F>) -> Action {
         let flow = std::mem::take(&mut self.flow);
-        let Some(Step { state, verdict, effects }) = worker::with_world(|world| step(flow, world)) else {
+        let Some(Step { state, verdict, effects }) = worker::with_world(half.head(), |world| step(flow, world)) else {
             return Action::Continue;
         };
         self.flow = state;
@@ -87,7 +80,7 @@ impl<F: Flow> Stream<F> {
 impl<F: Flow> Context for Stream<F> {
     fn on_done(&mut self) -> bool {
         let flow = std::mem::take(&mut self.flow);
-        let effects = worker::with_world(|world| flow.closed(world)).unwrap_or_default();
+        let effects = worker::with_world(Half::Response.head(), |world| flow.closed(world)).unwrap_or_default();
         effects.into_iter().for_each(apply);
         true
     }
@@ -95,7 +88,7 @@ impl<F: Flow> Context for Stream<F> {
 
 impl<F: Flow> HttpContext for Stream<F> {
     fn on_http_request_headers(&mut self, _: usize, end: bool) -> Action {
-        self.head(Half::Request, end)
+        self.step(Half::Request, |flow, world| flow.request_head(end, world))
     }
 
     fn on_http_request_body(&mut self, size: usize, end: bool) -> Action {
@@ -103,12 +96,16 @@ impl<F: Flow> HttpContext for Stream<F> {
     }
 
     fn on_http_response_headers(&mut self, _: usize, end: bool) -> Action {
-        self.head(Half::Response, end)
+        self.step(Half::Response, |flow, world| flow.response_head(end, world))
     }
 
     fn on_http_response_body(&mut self, size: usize, end: bool) -> Action {
         self.body(Half::Response, size, end)
     }
+}
+
+fn headers(map: MapType) -> Head {
+    Head(hostcalls::get_map_bytes(map).unwrap_or_default())
 }
 
 fn read(half: Half, size: usize) -> Vec<u8> {
@@ -122,13 +119,13 @@ fn read(half: Half, size: usize) -> Vec<u8> {
 fn apply(effect: Effect) {
     match effect {
         Effect::Reply(reply) => send(&reply),
-        Effect::RequestHeaders(headers) => exchange_all(MapType::HttpRequestHeaders, &headers),
-        Effect::ResponseHeaders(headers) => exchange_all(MapType::HttpResponseHeaders, &headers),
         Effect::RequestHeader(name, value) => {
-            let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, Some(value.as_bytes()));
+            let value = value.as_deref().map(str::as_bytes);
+            let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, &name, value);
         }
         Effect::ResponseHeader(name, value) => {
-            let _ = hostcalls::set_map_value_bytes(MapType::HttpResponseHeaders, name, Some(value.as_bytes()));
+            let value = value.as_deref().map(str::as_bytes);
+            let _ = hostcalls::set_map_value_bytes(MapType::HttpResponseHeaders, &name, value);
         }
         Effect::RequestBody { replaced, with } => {
             let _ = hostcalls::set_buffer(BufferType::HttpRequestBody, 0, replaced, &with);
@@ -153,23 +150,8 @@ fn apply(effect: Effect) {
 }
 
 fn send(reply: &Reply) {
-    let headers = reply.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let headers = reply.headers.iter().map(|(name, value)| (*name, &**value)).collect();
     let _ = hostcalls::send_http_response(u32::from(reply.status), headers, Some(&reply.body));
-}
-
-/// Makes the headers exactly these, one by one where they differ: the ABI's call that exchanges the whole map costs
-/// twenty times as much.
-fn exchange_all(map: MapType, wanted: &Headers) {
-    let present = hostcalls::get_map_bytes(map).unwrap_or_default();
-    for (name, _) in present.iter().filter(|(name, _)| !wanted.iter().any(|(wanted, _)| wanted == name)) {
-        let _ = hostcalls::set_map_value_bytes(map, name, None);
-    }
-    for (name, value) in wanted {
-        let same = present.iter().any(|(present, bytes)| present == name && bytes == value.as_bytes());
-        if !same {
-            let _ = hostcalls::set_map_value_bytes(map, name, Some(value.as_bytes()));
-        }
-    }
 }
 
 fn severity(level: log::Level) -> LogLevel {

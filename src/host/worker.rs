@@ -9,8 +9,8 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::types::MetricType;
 
 use crate::config::Config;
-use crate::flow::World;
 use crate::flow::exchange::Exchanges;
+use crate::flow::{Head, World};
 
 /// The filter state key that carries the number of an exchange; Envoy prefixes it with `wasm.`.
 pub const EXCHANGE: &str = "exchange";
@@ -41,17 +41,17 @@ pub fn configure(config: Config) {
 }
 
 /// Runs `step` with what it may look at; `None` before the configuration is here.
-pub fn with_world<R>(step: impl FnOnce(&mut World<'_>) -> R) -> Option<R> {
+pub fn with_world<R>(head: fn() -> Head, step: impl FnOnce(&mut World<'_>) -> R) -> Option<R> {
     WORKER.with_borrow_mut(|slot| {
         let Worker { config, exchanges, .. } = slot.as_mut()?;
         let config = Rc::clone(config);
-        Some(step(&mut World { config: &config, exchanges, clock, exchange }))
+        Some(step(&mut World { config: &config, exchanges, clock, head, exchange }))
     })
 }
 
 /// The index of a vendor.
 pub fn vendor(name: &str) -> Option<usize> {
-    with_world(|world| world.config.vendor(name).map(|(index, _)| index)).flatten()
+    WORKER.with_borrow(|slot| slot.as_ref()?.config.vendor(name).map(|(index, _)| index))
 }
 
 /// Adds one to a counter; each is defined once per VM.

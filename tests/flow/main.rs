@@ -33,21 +33,11 @@ fn nothing_of_the_client_reaches_a_vendor_but_its_body() {
         [("cookie", "c=1"), ("x-forwarded-for", "10.0.0.1"), ("x-request-id", "r-1"), ("openai-organization", "o")];
     let mut client = stage.client_with("/v1/chat/completions", &headers, ask("both", ""));
     let sent = client.attempt("first");
-    let names: Vec<_> = sent.headers.iter().map(|(name, _)| name.as_str()).collect();
+    let mut names: Vec<_> = sent.headers.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
     assert_eq!(
-        names,
-        [
-            ":method",
-            ":scheme",
-            ":authority",
-            ":path",
-            "content-type",
-            "content-length",
-            "accept",
-            "accept-encoding",
-            "user-agent",
-            "x-request-id"
-        ]
+        names.join(" "),
+        ":authority :method :path :scheme accept accept-encoding content-length content-type user-agent x-request-id"
     );
 }
 

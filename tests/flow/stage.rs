@@ -1,7 +1,7 @@
 //! A stage for scripts: a gateway stream and, attempt by attempt, the vendor streams under it, with Envoy's part played
 //! by the least that is true of Envoy.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -15,6 +15,7 @@ thread_local! {
     /// 2024-01-01T12:00:00Z
     static NOW: Cell<u64> = const { Cell::new(1_704_110_400) };
     static EXCHANGE: Cell<Option<u64>> = const { Cell::new(None) };
+    static HEAD: RefCell<Head> = const { RefCell::new(Head(Vec::new())) };
 }
 
 /// Lets time go by.
@@ -95,10 +96,10 @@ impl Stage {
     }
 
     pub fn refused_raw(&mut self, path: &str, name: &str, value: &[u8]) -> Message {
-        let mut head = head(&[(":method", "POST"), (":path", path)]);
-        head.0.push((name.to_owned(), value.to_vec()));
+        at_hand(&[(":method", "POST"), (":path", path)]);
+        HEAD.with_borrow_mut(|head| head.0.push((name.to_owned(), value.to_vec())));
         let mut client = Client::new(self);
-        client.gateway(|flow, world| flow.request_head(head, false, world));
+        client.gateway(|flow, world| flow.request_head(false, world));
         client.answer.take().expect("an answer of the gateway's own")
     }
 
@@ -108,9 +109,10 @@ impl Stage {
             all.push(("x-api-key", "all"));
         }
         all.extend(headers);
-        let (head, end) = (head(&all), body.is_empty());
         let mut client = Client::new(self);
-        client.gateway(|flow, world| flow.request_head(head, end, world));
+        client.headers = owned(&all);
+        at_hand(&all);
+        client.gateway(|flow, world| flow.request_head(body.is_empty(), world));
         client
     }
 }
@@ -120,6 +122,7 @@ pub struct Client<'s> {
     stage: &'s mut Stage,
     gateway: Gateway,
     vendor: Vendor,
+    headers: Vec<(String, String)>,
     sent: Vec<u8>,
     route: String,
     request: Message,
@@ -134,6 +137,7 @@ impl<'s> Client<'s> {
             stage,
             gateway: Gateway::Fresh,
             vendor: Vendor::Over,
+            headers: Vec::new(),
             sent: Vec::new(),
             route: String::new(),
             request: Message::default(),
@@ -152,10 +156,11 @@ impl<'s> Client<'s> {
     pub fn attempt(&mut self, vendor: &str) -> Message {
         assert_eq!(self.route, vendor, "Envoy follows the route");
         let index = self.stage.config.vendor(vendor).unwrap().0;
-        (self.request, self.response) = (Message { body: self.sent.clone(), ..Message::default() }, Message::default());
+        let request = Message { status: 0, headers: self.headers.clone(), body: self.sent.clone() };
+        (self.request, self.response) = (request, Message::default());
         self.vendor = Vendor::Fresh(index);
-        let head = head(&[("x-request-id", "r-1")]);
-        assert_eq!(self.vendor(|flow, world| flow.request_head(head, false, world)), Verdict::Pass);
+        at_hand(&self.headers);
+        assert_eq!(self.vendor(|flow, world| flow.request_head(false, world)), Verdict::Pass);
         if self.vendor.reads_request() != Reads::Nothing {
             self.vendor(|flow, world| flow.request_body(Part::Whole(Vec::new()), world));
         }
@@ -228,8 +233,8 @@ impl<'s> Client<'s> {
 
     /// Envoy has no more attempts and answers with this status; what the client gets.
     pub fn envoy_answers(&mut self, status: u16) -> Message {
-        let head = head(&[(":status", &status.to_string())]);
-        self.gateway(|flow, world| flow.response_head(head, false, world));
+        at_hand(&[(":status", status.to_string())]);
+        self.gateway(|flow, world| flow.response_head(false, world));
         self.answer.as_ref().expect("an answer of the gateway's own").copy()
     }
 
@@ -254,8 +259,9 @@ impl<'s> Client<'s> {
     }
 
     fn vendor_head(&mut self, headers: &[(&str, &str)], end: bool) {
-        let head = head(headers);
-        self.vendor(|flow, world| flow.response_head(head, end, world));
+        self.response.headers = owned(headers);
+        at_hand(headers);
+        self.vendor(|flow, world| flow.response_head(end, world));
     }
 
     fn retried(&self) -> bool {
@@ -265,13 +271,13 @@ impl<'s> Client<'s> {
     /// The vendor's response has come through to the gateway role.
     fn gateway_sees(&mut self) {
         let status = self.response.header(":status").to_owned();
-        let headers = head(&[(":status", &status)]);
+        at_hand(&[(":status", &status)]);
         self.answer = Some(Message {
             status: status.parse().unwrap(),
             headers: self.response.headers.clone(),
             body: self.response.body.clone(),
         });
-        self.gateway(|flow, world| flow.response_head(headers, false, world));
+        self.gateway(|flow, world| flow.response_head(false, world));
     }
 
     fn gateway(&mut self, step: impl FnOnce(Gateway, &mut World<'_>) -> Step<Gateway>) -> Verdict {
@@ -291,20 +297,17 @@ impl<'s> Client<'s> {
     }
 
     fn apply(&mut self, effect: Effect) {
-        let owned =
-            |headers: Vec<(&'static str, String)>| headers.into_iter().map(|(n, v)| (n.to_owned(), v)).collect();
         match effect {
             Effect::Reply(reply) => {
-                self.answer = Some(Message { status: reply.status, headers: owned(reply.headers), body: reply.body });
+                self.answer = Some(Message { status: reply.status, headers: owned(&reply.headers), body: reply.body });
             }
-            Effect::RequestHeaders(headers) => self.request.headers = owned(headers),
+            Effect::RequestHeader(name, value) => self.request.set(&name, value.as_deref()),
             Effect::RequestBody { replaced, with } => {
                 let rest = self.request.body.split_off(replaced.min(self.request.body.len()));
                 self.request.body = [with, rest].concat();
             }
-            Effect::ResponseHeaders(headers) => self.response.headers = owned(headers),
             Effect::ResponseHeader(name, value) => {
-                self.answer.as_mut().unwrap().headers.push((name.to_owned(), value));
+                self.answer.as_mut().unwrap_or(&mut self.response).set(&name, value.as_deref());
             }
             Effect::ResponseBody(body) => self.response.body = body,
             Effect::Exchange(number) => EXCHANGE.set(Some(number)),
@@ -313,12 +316,17 @@ impl<'s> Client<'s> {
                 "{} {} {} {} {}",
                 labels.method, labels.endpoint, labels.status, labels.vendor, labels.model
             )),
-            Effect::RequestHeader(..) | Effect::ClearRouteCache | Effect::Log(..) => {}
+            Effect::ClearRouteCache | Effect::Log(..) => {}
         }
     }
 }
 
 impl Message {
+    fn set(&mut self, name: &str, value: Option<&str>) {
+        self.headers.retain(|(present, _)| present != name);
+        self.headers.extend(value.map(|value| (name.to_owned(), value.to_owned())));
+    }
+
     fn copy(&self) -> Message {
         Message { status: self.status, headers: self.headers.clone(), body: self.body.clone() }
     }
@@ -329,12 +337,19 @@ fn world(stage: &mut Stage) -> World<'_> {
         config: &stage.config,
         exchanges: &mut stage.exchanges,
         clock: || Duration::from_secs(NOW.get()),
+        head: || HEAD.with_borrow(Head::clone),
         exchange: || EXCHANGE.get(),
     }
 }
 
-fn head(headers: &[(&str, &str)]) -> Head {
-    Head(headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect())
+/// These are the headers that the next event is about.
+fn at_hand(headers: &[(impl AsRef<str>, impl AsRef<str>)]) {
+    let bytes = |(name, value): (String, String)| (name, value.into_bytes());
+    HEAD.set(Head(owned(headers).into_iter().map(bytes).collect()));
+}
+
+fn owned(headers: &[(impl AsRef<str>, impl AsRef<str>)]) -> Vec<(String, String)> {
+    headers.iter().map(|(name, value)| (name.as_ref().to_owned(), value.as_ref().to_owned())).collect()
 }
 
 /// A chat request for a model, with more members.
