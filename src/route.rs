@@ -46,15 +46,9 @@ impl Plan {
         }
     }
 
-    /// How often Envoy may try again: once for every further vendor. A lone vendor is tried once more when no
-    /// connection came about, which costs nothing.
-    pub fn retries(&self) -> usize {
-        self.rest.len().max(1)
-    }
-
-    /// On what Envoy may try again besides a refused connection and a response that is marked for it. A vendor that was
-    /// silent for too long, or hung up, may have done its work: only another vendor is worth paying for again.
-    pub fn retry_on(&self) -> Option<&'static str> {
-        if self.rest.is_empty() { None } else { Some("reset") }
+    /// How often Envoy may try again after a reset or silence, which the filter cannot mark: once for every further
+    /// vendor. `None` for a lone vendor: it may have done its work, so only another one is worth paying for again.
+    pub fn retries(&self) -> Option<usize> {
+        (!self.rest.is_empty()).then_some(self.rest.len())
     }
 }

@@ -41,8 +41,8 @@ impl Request {
         }
         let model = check_model(root)?;
         check_messages(root)?;
-        for (field, rule) in FIELDS {
-            if let Some(value) = root.given(field) {
+        for (name, value) in root.members().filter(|(_, value)| !value.is_null()) {
+            if let Some((field, rule)) = FIELDS.iter().find(|(field, _)| *field == name) {
                 rule.check(value).map_err(|must| Refusal::invalid(*field, &must))?;
             }
         }

@@ -215,13 +215,12 @@ fn forward(caller: Caller, body: Vec<u8>, world: &mut World<'_>) -> Step<Gateway
         Err(refusal) => refuse(&refusal, surface, labels, Headers::new()),
         Ok(exchange) => {
             labels.vendor = vendor_name(world.config, exchange.plan.first()).to_owned();
-            let mut effects = vec![
-                Effect::RequestHeader("x-envoy-max-retries".into(), Some(exchange.plan.retries().to_string().into())),
-                Effect::Route(labels.vendor.clone()),
-                Effect::ClearRouteCache,
-            ];
-            let retry_on = exchange.plan.retry_on();
-            effects.extend(retry_on.map(|on| Effect::RequestHeader("x-envoy-retry-on".into(), Some(on.into()))));
+            let mut effects = vec![Effect::Route(labels.vendor.clone())];
+            if let Some(retries) = exchange.plan.retries() {
+                effects.push(Effect::RequestHeader("x-envoy-max-retries".into(), Some(retries.to_string().into())));
+                effects.push(Effect::RequestHeader("x-envoy-retry-on".into(), Some("reset".into())));
+            }
+            effects.push(Effect::ClearRouteCache);
             let number = world.exchanges.open(exchange);
             effects.push(Effect::Exchange(number));
             Step::pass(Gateway::Forwarded(Forwarded { surface, exchange: number, labels }), effects)
