@@ -16,8 +16,6 @@ use std::time::Duration;
 
 pub use check::{Form, check};
 pub use problem::Problems;
-#[cfg(not(target_family = "wasm"))]
-pub use read::yaml;
 pub use written::Written;
 
 use crate::vendor::Format;
@@ -171,12 +169,26 @@ pub struct Limits {
 /// Reads and checks `weir.yaml`.
 #[cfg(not(target_family = "wasm"))]
 pub fn parse_yaml(text: &str) -> Result<Config, Problems> {
-    check(&yaml(text)?, Form::File)
+    checked(read::yaml(text)?, Form::File)
 }
 
 /// Reads and checks what `weir render` wrote for the filter.
 pub fn parse_json(bytes: &[u8]) -> Result<Config, Problems> {
-    check(&read::json(bytes)?, Form::Rendered)
+    checked(read::json(bytes)?, Form::Rendered)
+}
+
+/// Reads `weir.yaml` without checking it.
+#[cfg(not(target_family = "wasm"))]
+pub fn yaml(text: &str) -> Result<Written, Problems> {
+    read::yaml(text).map(|(written, _)| written)
+}
+
+fn checked((written, unknown): read::Reading, form: Form) -> Result<Config, Problems> {
+    match check(&written, form) {
+        Ok(config) if unknown.is_empty() => Ok(config),
+        Ok(_) => Err(unknown),
+        Err(problems) => Err(unknown.and(problems)),
+    }
 }
 
 impl Config {

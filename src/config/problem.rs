@@ -33,6 +33,12 @@ impl Problems {
         outcome.map_err(|text| self.note(path, text)).ok()
     }
 
+    /// These, and then those.
+    pub fn and(mut self, more: Problems) -> Problems {
+        self.0.extend(more.0);
+        self
+    }
+
     /// Whether nothing is wrong.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -1,7 +1,7 @@
 //! From text to [`Written`]: the same code for YAML and JSON, which finds every unknown key.
 //!
 //! An unknown key is an error, because a mistyped limit that is silently ignored is a limit that is not there. All of
-//! them are reported, with their paths; a value of the wrong type ends the reading, so it is reported last.
+//! them are reported, with their paths, and do not keep the rest from being checked; a value of the wrong type does.
 
 use std::fmt::Display;
 
@@ -14,28 +14,35 @@ use serde_saphyr::UserMessageFormatter;
 use super::problem::Problems;
 use super::written::Written;
 
+/// What was read, and the unknown keys in it.
+pub type Reading = (Written, Problems);
+
 /// Reads YAML. What is no YAML, or of the wrong type, is reported with its line and column.
 #[cfg(not(target_family = "wasm"))]
-pub fn yaml(text: &str) -> Result<Written, Problems> {
+pub fn yaml(text: &str) -> Result<Reading, Problems> {
     let explain = |error: &serde_saphyr::Error| error.without_snippet().render_with_formatter(&UserMessageFormatter);
     let mut problems = Problems::default();
     let written = serde_saphyr::with_deserializer_from_str(text, |de| Ok(mirror(de, &mut problems, explain)));
     match written {
-        Ok(written) => written.filter(|_| problems.is_empty()).ok_or(problems),
+        Ok(Some(written)) => Ok((written, problems)),
+        Ok(None) => Err(problems),
         Err(error) if problems.is_empty() => Err(Problems::one("", explain(&error))),
         Err(_) => Err(problems),
     }
 }
 
 /// Reads JSON.
-pub fn json(bytes: &[u8]) -> Result<Written, Problems> {
+pub fn json(bytes: &[u8]) -> Result<Reading, Problems> {
     let mut problems = Problems::default();
     let mut de = serde_json::Deserializer::from_slice(bytes);
     let written = mirror(&mut de, &mut problems, serde_json::Error::to_string);
     if written.is_some() {
         problems.keep("", de.end().map_err(|error| error.to_string()));
     }
-    written.filter(|_| problems.is_empty()).ok_or(problems)
+    match written {
+        Some(written) => Ok((written, problems)),
+        None => Err(problems),
+    }
 }
 
 /// The mirror, unless a value has the wrong type; that and all unknown keys are noted.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Config, Form, Permission, check, parse_json, read};
+use super::{Config, Form, Permission, checked, parse_json, read};
 use crate::test;
 
 fn good() -> Value {
@@ -35,7 +35,7 @@ fn mistake(pointer: &str, value: Value) -> String {
 }
 
 fn problems(config: &Value, form: Form) -> String {
-    let checked = read::json(config.to_string().as_bytes()).and_then(|written| check(&written, form));
+    let checked = read::json(config.to_string().as_bytes()).and_then(|reading| checked(reading, form));
     checked.err().map(|problems| problems.to_string()).unwrap_or_default()
 }
 
@@ -189,8 +189,9 @@ fn finds_every_problem_at_once() {
         "models": [{"name": "m", "serve": [{"vendor": "a", "weight": 2}]}],
         "routing": {"weights": {"cost": 1}},
     });
-    let unknown = "cache: unknown key\nlisen: unknown key\nmodels[0].serve[0].weight: unknown key\n\
-                   routing.weights: unknown key\nvendors[0].price: unknown key";
+    let unknown = "cache: unknown key\nlisen: unknown key\n\
+                   listen: must be an IP address and a port, for example 127.0.0.1:3000 or 0.0.0.0:3000\n\
+                   models[0].serve[0].weight: unknown key\nrouting.weights: unknown key\nvendors[0].price: unknown key";
     let mut lines: Vec<String> = problems(&config, Form::File).lines().map(str::to_owned).collect();
     lines.sort();
     assert_eq!(lines.join("\n"), unknown);
