@@ -46,11 +46,7 @@ impl<F: Flow> Stream<F> {
     }
 
     fn body(&mut self, half: Half, size: usize, end: bool) -> Action {
-        let reads = match half {
-            Half::Request => self.flow.reads_request(),
-            Half::Response => self.flow.reads_response(),
-        };
-        let part = match (reads, end) {
+        let part = match (self.reads(half), end) {
             (Reads::Nothing, _) => return Action::Continue,
             (Reads::Held | Reads::Whole, false) => Part::Held(size),
             (Reads::Held, true) => Part::Whole(Vec::new()),
@@ -61,6 +57,21 @@ impl<F: Flow> Stream<F> {
             Half::Request => flow.request_body(part, world),
             Half::Response => flow.response_body(part, world),
         })
+    }
+
+    /// What is held is whole now. Pieces have all gone, and there is no buffer in which another could be put.
+    fn body_ended_by_trailers(&mut self, half: Half) -> Action {
+        match self.reads(half) {
+            Reads::Held | Reads::Whole => self.body(half, usize::MAX, true),
+            Reads::Nothing | Reads::Pieces => Action::Continue,
+        }
+    }
+
+    fn reads(&self, half: Half) -> Reads {
+        match half {
+            Half::Request => self.flow.reads_request(),
+            Half::Response => self.flow.reads_response(),
+        }
     }
 
     fn step(&mut self, half: Half, step: impl FnOnce(F, &mut World<'_>) -> Step<F>) -> Action {
@@ -95,12 +106,24 @@ impl<F: Flow> HttpContext for Stream<F> {
         self.body(Half::Request, size, end)
     }
 
+    /// Trailers come instead of a last piece of body. Nobody reads a client's, and no vendor is to see them.
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        for (name, _) in headers(MapType::HttpRequestTrailers).0 {
+            let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestTrailers, &name, None);
+        }
+        self.body_ended_by_trailers(Half::Request)
+    }
+
     fn on_http_response_headers(&mut self, _: usize, end: bool) -> Action {
         self.step(Half::Response, |flow, world| flow.response_head(end, world))
     }
 
     fn on_http_response_body(&mut self, size: usize, end: bool) -> Action {
         self.body(Half::Response, size, end)
+    }
+
+    fn on_http_response_trailers(&mut self, _: usize) -> Action {
+        self.body_ended_by_trailers(Half::Response)
     }
 }
 

@@ -70,11 +70,6 @@ impl Doc {
     pub fn text(&self) -> &str {
         &self.text
     }
-
-    /// How many bytes the document holds in memory.
-    pub fn size(&self) -> usize {
-        self.text.len() + self.nodes.len() * size_of::<Node>()
-    }
 }
 
 /// A cursor to one value of a [`Doc`].
