@@ -48,7 +48,7 @@ impl Exchange {
     /// Begins the next attempt, at the vendor that Envoy chose. The hop is the plan's, and if Envoy tries a vendor
     /// once more that had its turn, that vendor's own. `None` if the plan has no such vendor.
     pub fn begin(&mut self, vendor: usize, now: Duration, config: &Config) -> Option<usize> {
-        self.settle(now, config);
+        self.settle(|attempt| silence(attempt, now, config));
         let number = self.attempts.len();
         let planned = self.plan.hop(number).filter(|hop| hop.vendor == vendor);
         let again = || self.attempts.iter().rev().map(|attempt| &attempt.hop).find(|hop| hop.vendor == vendor);
@@ -62,11 +62,19 @@ impl Exchange {
         self.plan.hop(self.attempts.len()).is_some()
     }
 
-    /// Gives an attempt that ended without a word its outcome: a timeout if it took that long, else no connection.
-    pub fn settle(&mut self, now: Duration, config: &Config) {
+    /// Gives an attempt that ended without a word its outcome, after Envoy's status for the client: a timeout if Envoy
+    /// says so or if it took that long, else no connection.
+    pub fn conclude(&mut self, status: impl Fn() -> u16, now: Duration, config: &Config) {
+        self.settle(|attempt| match status() {
+            504 => Failure::timeout(vendor_name(config, &attempt.hop)),
+            _ => silence(attempt, now, config),
+        });
+    }
+
+    fn settle(&mut self, failure: impl Fn(&Attempt) -> Failure) {
         for attempt in &mut self.attempts {
             if matches!(attempt.outcome, Outcome::Pending) {
-                attempt.outcome = Outcome::Failed(silence(attempt, now, config));
+                attempt.outcome = Outcome::Failed(failure(attempt));
             }
         }
     }

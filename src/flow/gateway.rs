@@ -256,7 +256,7 @@ fn answer(forwarded: Forwarded, world: &mut World<'_>) -> Step<Gateway> {
         let refusal = Refusal::internal("the request was lost inside the gateway");
         return refuse(&refusal, forwarded.surface, forwarded.labels, Headers::new());
     };
-    exchange.settle(now, config);
+    exchange.conclude(|| head().status(), now, config);
     let headers = trail(exchange, config);
     let (refusal, vendor) = match exchange.last() {
         None => (interrupted(head().status(), config), forwarded.labels.vendor),

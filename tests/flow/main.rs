@@ -94,6 +94,17 @@ fn silence_and_refused_connections_are_told_apart() {
 }
 
 #[test]
+fn the_end_of_all_patience_is_a_timeout() {
+    let mut stage = Stage::new();
+    let mut client = stage.client("/v1/chat/completions", ask("both", ""));
+    client.attempt("first");
+    assert!(client.vendor_fails(503, "text/plain", b""));
+    client.attempt("second");
+    let answer = client.envoy_answers(504);
+    assert_eq!((answer.status, answer.header("x-weir-attempts")), (504, "first:503,second:timeout"));
+}
+
+#[test]
 fn replies_that_are_none_fail_the_attempt() {
     for (kind, body, outcome) in [
         ("text/html", &b"<html>"[..], "bad_reply"),
