@@ -281,6 +281,17 @@ def free_port():
         return sock.getsockname()[1]
 
 
+def wait_for_port(port, process, seconds=20):
+    """Waits until somebody listens on a port, or the process that should has ended."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and process.poll() is None:
+        with socket.socket() as probe:
+            if not probe.connect_ex(("127.0.0.1", port)):
+                return
+        time.sleep(0.02)
+    pytest.fail(f"nobody listens on {port}; the process says {process.poll()}")
+
+
 def client_key(name):
     """A new client key and its entry for `keys`."""
     key = f"weir-{name}-{secrets.token_hex(16)}"
