@@ -169,25 +169,27 @@ pub struct Limits {
 /// Reads and checks `weir.yaml`.
 #[cfg(not(target_family = "wasm"))]
 pub fn parse_yaml(text: &str) -> Result<Config, Problems> {
-    checked(read::yaml(text)?, Form::File)
+    checked(&read::yaml(text)?, Form::File)
 }
 
 /// Reads and checks what `weir render` wrote for the filter.
 pub fn parse_json(bytes: &[u8]) -> Result<Config, Problems> {
-    checked(read::json(bytes)?, Form::Rendered)
+    checked(&read::json(bytes)?, Form::Rendered)
 }
 
-/// Reads `weir.yaml` without checking it.
+/// Reads and checks `weir.yaml`, and gives it back as it is written.
 #[cfg(not(target_family = "wasm"))]
 pub fn yaml(text: &str) -> Result<Written, Problems> {
-    read::yaml(text).map(|(written, _)| written)
+    let reading = read::yaml(text)?;
+    checked(&reading, Form::File)?;
+    Ok(reading.0)
 }
 
-fn checked((written, unknown): read::Reading, form: Form) -> Result<Config, Problems> {
-    match check(&written, form) {
+fn checked((written, unknown): &read::Reading, form: Form) -> Result<Config, Problems> {
+    match check(written, form) {
         Ok(config) if unknown.is_empty() => Ok(config),
-        Ok(_) => Err(unknown),
-        Err(problems) => Err(unknown.and(problems)),
+        Ok(_) => Err(unknown.clone()),
+        Err(problems) => Err(unknown.clone().and(problems)),
     }
 }
 

@@ -35,7 +35,7 @@ fn mistake(pointer: &str, value: Value) -> String {
 }
 
 fn problems(config: &Value, form: Form) -> String {
-    let checked = read::json(config.to_string().as_bytes()).and_then(|reading| checked(reading, form));
+    let checked = read::json(config.to_string().as_bytes()).and_then(|reading| checked(&reading, form));
     checked.err().map(|problems| problems.to_string()).unwrap_or_default()
 }
 

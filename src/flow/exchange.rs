@@ -150,11 +150,6 @@ impl Exchanges {
         self.open.remove(&number)
     }
 
-    /// How many are open.
-    pub fn len(&self) -> usize {
-        self.open.len()
-    }
-
     /// Whether none is open.
     pub fn is_empty(&self) -> bool {
         self.open.is_empty()

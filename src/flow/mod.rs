@@ -124,6 +124,9 @@ pub enum Effect {
     Log(log::Level, String),
 }
 
+/// The filter state that [`Effect::Route`] writes and Envoy's route reads; Envoy prefixes it with `wasm.`.
+pub const ROUTE: &str = "route";
+
 /// Headers that Weir sets.
 pub type Headers = Vec<(&'static str, Text)>;
 

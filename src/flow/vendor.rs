@@ -137,6 +137,9 @@ impl Flow for Vendor {
     }
 }
 
+/// The response header by which this role asks Envoy for another attempt.
+pub const RETRY: &str = "x-weir-retry";
+
 /// The largest whole reply that is read; image answers and long tool calls stay far below.
 pub const MAX_REPLY: usize = 32 << 20;
 
@@ -368,7 +371,7 @@ fn fail(ticket: Ticket, failure: Failure, world: &mut World<'_>) -> Step<Vendor>
     let next = world.exchanges.get(ticket.exchange).is_some_and(|exchange| exchange.has_next());
     let mut effects = vec![Effect::ResponseHeader(":status".into(), Some(failure.refusal.status.to_string().into()))];
     if next && failure.next == Next::Try {
-        effects.push(Effect::ResponseHeader("x-weir-retry".into(), Some("1".into())));
+        effects.push(Effect::ResponseHeader(RETRY.into(), Some("1".into())));
     }
     record(ticket, Outcome::Failed(failure), world);
     Step::pass(Vendor::Over, effects)

@@ -4,11 +4,8 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, LogLevel, MapType};
 
-use crate::flow::{Effect, Flow, Head, Part, Reads, Reply, Step, Verdict, World};
+use crate::flow::{Effect, Flow, Head, Part, ROUTE, Reads, Reply, Step, Verdict, World};
 use crate::host::worker;
-
-/// The filter state key that the route's cluster matcher reads.
-const ROUTE: &str = "route";
 
 /// A stream in a role.
 pub struct Stream<F> {

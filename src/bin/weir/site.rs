@@ -51,9 +51,8 @@ impl LeftOut {
 impl Site {
     /// Reads a configuration file and looks for the credentials that it names.
     pub fn load(path: &Path) -> Result<Site, String> {
-        let text = text(path)?;
-        let written = config::parse_yaml(&text).and_then(|_| config::yaml(&text));
-        Site::new(written.map_err(|problems| problems.to_string())?, is_there)
+        let written = config::yaml(&text(path)?).map_err(|problems| problems.to_string())?;
+        Site::new(written, is_there)
     }
 
     /// The configuration as far as the credentials are there.

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use weir::config::{Config, Routing};
+use weir::flow::ROUTE;
+use weir::flow::vendor::{MAX_REPLY, RETRY};
 
 use super::{admin, extension, seconds, vendor};
 
@@ -28,10 +30,10 @@ pub fn virtual_host(config: &Config) -> Value {
     })
 }
 
-/// How much of a request or a reply Envoy holds, for another attempt or for the filter to read it whole. It is above
-/// `limits.body_bytes`, so that it is the filter that refuses.
+/// How much of a request or a reply Envoy holds, for another attempt or for the filter to read it whole. It is above what
+/// the filter takes, so that it is the filter that refuses.
 pub fn buffer(config: &Config) -> usize {
-    (config.limits.body_bytes + (1 << 20)).max(LARGEST_REPLY)
+    config.limits.body_bytes.max(MAX_REPLY) + (1 << 20)
 }
 
 /// Exactly this path: whoever reaches another one of the admin interface can stop Envoy.
@@ -81,7 +83,7 @@ fn by_filter_state(config: &Config) -> Value {
     let input = extension(
         "route",
         "envoy.extensions.matching.common_inputs.network.v3.FilterStateInput",
-        json!({"key": "wasm.route"}),
+        json!({"key": format!("wasm.{ROUTE}")}),
     );
     let clusters: Map<String, Value> = config
         .vendors
@@ -105,7 +107,3 @@ fn to_cluster(name: &str) -> Value {
 
 /// The paths that vendors answer.
 const CHAT: &str = "/(api|v1)/chat/completions";
-/// The header by which the vendor role asks for another attempt.
-const RETRY: &str = "x-weir-retry";
-/// Replies that are not streams are read whole before they are translated; the longest are far below this.
-const LARGEST_REPLY: usize = 32 << 20;
