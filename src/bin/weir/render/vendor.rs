@@ -48,8 +48,6 @@ fn remote(name: &str, endpoint: &Endpoint) -> Value {
     json!({
         "type": if endpoint.ip().is_some() { "STATIC" } else { "STRICT_DNS" },
         "dns_lookup_family": "V4_PREFERRED",
-        // A name that does not resolve must not keep the gateway from starting.
-        "wait_for_warm_on_init": false,
         "load_assignment": {
             "cluster_name": name,
             "endpoints": [host(0, socket(&endpoint.host, endpoint.port)), host(1, socket("127.0.0.1", CLOSED_PORT))],

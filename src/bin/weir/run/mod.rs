@@ -112,7 +112,8 @@ fn cores() -> u32 {
     thread::available_parallelism().ok().and_then(|cores| u32::try_from(cores.get()).ok()).unwrap_or(2)
 }
 
-/// Compiling the filter takes under a second on a slow machine; a name server that is silent may take longer.
-const STARTUP: Duration = Duration::from_secs(30);
+/// Compiling the filter takes under a second on a slow machine. Envoy also asks once for every vendor's address before it
+/// listens, so that the first requests find their vendors; a name server that is silent makes it wait, and then start.
+const STARTUP: Duration = Duration::from_secs(60);
 /// Too short for a person to notice.
 const TICK: Duration = Duration::from_millis(50);
