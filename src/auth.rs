@@ -4,6 +4,8 @@
 //! the digest of what was shown is compared with every configured one, all bytes of all of them, so the time taken says
 //! nothing about how close a guess came.
 
+use std::rc::Rc;
+
 use sha2::{Digest, Sha256};
 
 use crate::config::Key;
@@ -23,13 +25,17 @@ pub fn shown<'h>(api_keys: &[&'h str], authorizations: &[&'h str]) -> Result<&'h
     }
 }
 
-/// The index of the key with this secret, in time that does not depend on the secret.
-pub fn identify(keys: &[Key], secret: &str) -> Option<usize> {
-    let digest: [u8; 32] = Sha256::digest(secret.as_bytes()).into();
+/// By what a key is known.
+pub fn digest(secret: &str) -> [u8; 32] {
+    Sha256::digest(secret.as_bytes()).into()
+}
+
+/// The key with this digest, in time that does not depend on the digest.
+pub fn identify<'k>(keys: &'k [Rc<Key>], digest: &[u8; 32]) -> Option<&'k Rc<Key>> {
     let mut found = None;
-    for (index, key) in keys.iter().enumerate() {
-        if same(&key.sha256, &digest) {
-            found = Some(index);
+    for key in keys {
+        if same(&key.sha256, digest) {
+            found = Some(key);
         }
     }
     found
@@ -50,6 +56,7 @@ fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
 mod tests {
     use super::*;
     use crate::config::Permission;
+    use crate::limit::Rules;
     use crate::test;
 
     #[test]
@@ -76,12 +83,20 @@ mod tests {
         let key = |name: &str, secret: &str| Key {
             name: name.to_owned(),
             sha256: Sha256::digest(secret.as_bytes()).into(),
+            tenant: None,
             models: Permission::All,
+            vendors: Permission::All,
+            expires: None,
+            enabled: true,
+            admin: false,
+            rules: Rules::default(),
         };
+        let key = |name, secret| Rc::new(key(name, secret));
         let keys = [key("a", "one"), key("b", "two")];
-        assert_eq!(identify(&keys, "two"), Some(1));
-        assert_eq!(identify(&keys, "three"), None);
-        assert_eq!(identify(&keys, ""), None);
-        assert_eq!(identify(&[], "one"), None);
+        let found = |keys, secret| identify(keys, &digest(secret)).map(|key| key.name.as_str());
+        assert_eq!(found(&keys, "two"), Some("b"));
+        assert_eq!(found(&keys, "three"), None);
+        assert_eq!(found(&keys, ""), None);
+        assert_eq!(found(&[], "one"), None);
     }
 }

@@ -4,14 +4,18 @@
 //! except `host`, which exists for Envoy's target alone and turns the proxy-wasm callbacks into events for [`flow`] and
 //! its effects into host calls. `docs/architecture.md` is the map.
 
+pub mod account;
 pub mod auth;
 pub mod chat;
 pub mod config;
 pub mod flow;
 pub mod json;
+pub mod limit;
 pub mod metric;
+pub mod redis;
 pub mod refusal;
 pub mod route;
+pub mod store;
 pub mod unit;
 pub mod vendor;
 

@@ -18,6 +18,24 @@ pub struct Span(pub Duration);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bytes(pub usize);
 
+/// So many per length of time: `60/min`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// How many.
+    pub count: u64,
+    /// Per how long.
+    pub per: Duration,
+}
+
+/// An amount of money in billionths of a dollar: small enough for one token of the cheapest model, and a million dollars
+/// are still exact in a double, which is all that a script in Redis has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct NanoUsd(pub u64);
+
+/// A price per token in trillionths of a dollar: a price per million tokens in dollars has at most six decimals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct PicoUsd(pub u64);
+
 /// Why a text is no [`Span`] or no [`Bytes`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unreadable {

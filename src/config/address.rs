@@ -29,6 +29,21 @@ impl FromStr for Admin {
     }
 }
 
+/// A node of Redis: `redis://host:6379`, or `rediss://` for TLS. Errors never repeat the url.
+pub(super) fn redis(url: &str) -> Result<Endpoint, String> {
+    let (tls, rest) = match (url.strip_prefix("rediss://"), url.strip_prefix("redis://")) {
+        (Some(rest), _) => (true, rest),
+        (_, Some(rest)) => (false, rest),
+        _ => return Err("must begin with redis:// or rediss://".to_owned()),
+    };
+    if rest.contains('@') {
+        return Err("must hold no user and no password; those go into `username` and `password`".to_owned());
+    }
+    let (host, port) = split_port(rest.strip_suffix('/').unwrap_or(rest))
+        .map_err(|_| "must be a host and a port and nothing else, for example redis://127.0.0.1:6379".to_owned())?;
+    Ok(Endpoint { tls, host, port: port.unwrap_or(6379), path: String::new() })
+}
+
 /// Errors never repeat the url, because it might hold a password.
 impl FromStr for Endpoint {
     type Err = String;

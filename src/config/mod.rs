@@ -12,12 +12,15 @@ mod read;
 pub mod written;
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 pub use check::{Form, check};
 pub use problem::Problems;
 pub use written::Written;
 
+use crate::account::Price;
+use crate::limit::Rules;
 use crate::vendor::Format;
 
 /// The whole configuration of a gateway.
@@ -31,12 +34,16 @@ pub struct Config {
     pub vendors: Vec<Vendor>,
     /// The models, in the order of the file.
     pub models: Vec<Model>,
+    /// Who pays: groups of keys with limits of their own.
+    pub tenants: Vec<Tenant>,
     /// The client keys.
-    pub keys: Vec<Key>,
+    pub keys: Vec<Rc<Key>>,
     /// How vendors are tried.
     pub routing: Routing,
     /// Bounds on what clients may ask.
     pub limits: Limits,
+    /// The Redis that this gateway shares with others; `None` if everything is local to this Envoy.
+    pub redis: Option<Redis>,
 }
 
 /// Where Envoy's admin interface listens: never anywhere that another machine can reach.
@@ -63,6 +70,8 @@ pub struct Vendor {
     pub api_version: Option<String>,
     /// A file with the certificate authorities to trust instead of the system's.
     pub ca_file: Option<String>,
+    /// What all requests to it together may use.
+    pub rules: Rules,
 }
 
 /// A vendor's `url`, taken apart.
@@ -105,6 +114,8 @@ pub struct Model {
     pub name: String,
     /// Who serves it, in order of preference. Empty if every vendor that does was left out for want of a credential.
     pub serve: Vec<Hop>,
+    /// What all requests for it together may use.
+    pub rules: Rules,
 }
 
 /// One vendor that serves a model.
@@ -114,6 +125,8 @@ pub struct Hop {
     pub vendor: usize,
     /// The model's name at this vendor.
     pub model: String,
+    /// What it costs there, if that is known.
+    pub price: Option<Price>,
 }
 
 /// A client key.
@@ -123,25 +136,46 @@ pub struct Key {
     pub name: String,
     /// The SHA-256 of the key; the key itself is nowhere.
     pub sha256: [u8; 32],
+    /// The index of its tenant in [`Config::tenants`], if it has one.
+    pub tenant: Option<usize>,
     /// Which models it may use.
     pub models: Permission,
+    /// Which vendors may serve it.
+    pub vendors: Permission,
+    /// When it expires, since the Unix epoch.
+    pub expires: Option<Duration>,
+    /// Whether it is taken at all.
+    pub enabled: bool,
+    /// Whether it may look behind the scenes.
+    pub admin: bool,
+    /// What it may use.
+    pub rules: Rules,
 }
 
-/// Which models a key may use.
+/// A group of keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenant {
+    /// Its name.
+    pub name: String,
+    /// What its keys together may use.
+    pub rules: Rules,
+}
+
+/// Which models or vendors a key may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Permission {
     /// All of them.
     All,
-    /// Those with these indices in [`Config::models`].
+    /// Those with these indices in [`Config::models`] or [`Config::vendors`].
     Only(Vec<usize>),
 }
 
 impl Permission {
-    /// Whether the model with this index may be used.
-    pub fn covers(&self, model: usize) -> bool {
+    /// Whether the one with this index may be used.
+    pub fn covers(&self, index: usize) -> bool {
         match self {
             Permission::All => true,
-            Permission::Only(models) => models.contains(&model),
+            Permission::Only(indices) => indices.contains(&index),
         }
     }
 }
@@ -164,6 +198,42 @@ pub struct Routing {
 pub struct Limits {
     /// The largest request body, in bytes.
     pub body_bytes: usize,
+    /// How many requests this Envoy serves at once.
+    pub in_flight: u32,
+    /// How many tokens an answer is taken to have where the client names no maximum.
+    pub assumed_output_tokens: u64,
+    /// Who decides when Redis does not.
+    pub on_redis_failure: OnRedisFailure,
+    /// How many gateways share the Redis: each allows such a part while it decides alone.
+    pub gateways: u32,
+}
+
+/// Who decides about limits when Redis does not answer in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnRedisFailure {
+    /// This Envoy, each at its part of the rate.
+    Local,
+    /// Nobody: the request is refused.
+    Deny,
+    /// Nobody: the request is admitted.
+    Allow,
+}
+
+/// A Redis, or a Redis Cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redis {
+    /// Its nodes; more than one only for a cluster. They have no path.
+    pub nodes: Vec<Endpoint>,
+    /// Whether it is a Redis Cluster.
+    pub cluster: bool,
+    /// The user to authenticate as, where it is not the default one.
+    pub username: Option<String>,
+    /// Where the password is kept.
+    pub password: Option<Secret>,
+    /// A file with the certificate authorities to trust instead of the system's.
+    pub ca_file: Option<String>,
+    /// How long an answer may take.
+    pub timeout: Duration,
 }
 
 /// Reads and checks `weir.yaml`.

@@ -32,6 +32,9 @@ pub struct Written {
     /// Bounds on what clients may ask.
     #[serde(default)]
     pub limits: Limits,
+    /// The Redis that this gateway shares with others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redis: Option<Redis>,
 }
 
 /// One of `vendors`.
@@ -126,6 +129,29 @@ pub struct Limits {
     pub body_bytes: Bytes,
 }
 
+/// `redis`.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct Redis {
+    /// `redis://host:6379`, or `rediss://` for TLS; more than one only for a cluster.
+    #[serde(default)]
+    pub urls: Vec<String>,
+    /// Whether it is a Redis Cluster.
+    #[serde(default)]
+    pub cluster: bool,
+    /// The user to authenticate as, where it is not the default one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// Where the password is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<Credential>,
+    /// A PEM file with the certificate authorities to trust instead of the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<String>,
+    /// How long an answer may take.
+    #[serde(default = "redis_timeout")]
+    pub timeout: Span,
+}
+
 /// Three attempts reach a third vendor and still end within the patience of a person.
 impl Default for Routing {
     fn default() -> Routing {
@@ -147,6 +173,11 @@ impl Default for Limits {
 
 const fn seconds(number: u64) -> Span {
     Span(std::time::Duration::from_secs(number))
+}
+
+/// A hundred times what Redis takes on the same network.
+fn redis_timeout() -> Span {
+    Span(std::time::Duration::from_millis(50))
 }
 
 fn listen() -> String {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::config::Config;
+use crate::config::{Config, Key};
 use crate::flow::Reply;
 use crate::flow::exchange::vendor_name;
 use crate::json::Writer;
@@ -57,9 +57,8 @@ pub fn health(now: Duration) -> Reply {
 }
 
 /// `GET /v1/models`: the models that a key may use and some vendor serves, in OpenAI's shape.
-pub fn models(config: &Config, key: usize) -> Reply {
-    let mine = |index: usize| config.keys.get(key).is_some_and(|key| key.models.covers(index));
-    let models = config.models.iter().enumerate().filter(|(index, _)| mine(*index));
+pub fn models(config: &Config, key: &Key) -> Reply {
+    let models = config.models.iter().enumerate().filter(|(index, _)| key.models.covers(*index));
     page(|w| {
         w.key("object").string("list");
         w.key("data").array(|w| {

@@ -14,9 +14,11 @@
 //! Every answer that is no success is made here, out of what the exchange says of its attempts: whatever Envoy or a
 //! vendor sent instead is replaced as a whole.
 
+use std::rc::Rc;
+
 use crate::auth;
 use crate::chat::Request;
-use crate::config::{Config, Model};
+use crate::config::{Config, Key, Model};
 use crate::flow::endpoint::{self, Serves};
 use crate::flow::exchange::{Exchange, Outcome, vendor_name};
 use crate::flow::{Effect, Flow, Head, Headers, Part, Reads, Reply, Step, World};
@@ -50,8 +52,7 @@ pub enum Gateway {
 #[derive(Debug)]
 pub struct Caller {
     surface: Surface,
-    /// The index of its key.
-    key: usize,
+    key: Rc<Key>,
     labels: Labels,
 }
 
@@ -80,7 +81,7 @@ impl Flow for Gateway {
             }
             Serves::Models => {
                 let key = identify(&head, config)?;
-                Ok(reply(endpoint::models(config, key), labels.clone()))
+                Ok(reply(endpoint::models(config, &key), labels.clone()))
             }
             Serves::Chat => {
                 let caller = Caller { surface, key: admit(&head, end, config)?, labels: labels.clone() };
@@ -175,16 +176,17 @@ fn check_headers(head: &Head) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The index of the caller's key.
-fn identify(head: &Head, config: &Config) -> Result<usize, Refusal> {
+/// The caller's key.
+fn identify(head: &Head, config: &Config) -> Result<Rc<Key>, Refusal> {
     let api_keys: Vec<_> = head.values("x-api-key").collect();
     let authorizations: Vec<_> = head.values("authorization").collect();
     let secret = auth::shown(&api_keys, &authorizations)?;
-    auth::identify(&config.keys, secret).ok_or_else(|| Refusal::unauthorized("this API key is not known"))
+    let key = auth::identify(&config.keys, &auth::digest(secret));
+    key.cloned().ok_or_else(|| Refusal::unauthorized("this API key is not known"))
 }
 
 /// Checks all that can be checked of a chat request before its body is here.
-fn admit(head: &Head, end: bool, config: &Config) -> Result<usize, Refusal> {
+fn admit(head: &Head, end: bool, config: &Config) -> Result<Rc<Key>, Refusal> {
     let key = identify(head, config)?;
     if let Some(coding) = head.text("content-encoding").filter(|coding| !coding.eq_ignore_ascii_case("identity")) {
         return Err(Refusal::encoded(coding));
@@ -207,7 +209,7 @@ fn forward(caller: Caller, body: Vec<u8>, world: &mut World<'_>) -> Step<Gateway
         let (index, model) =
             world.config.model(request.model()).ok_or_else(|| Refusal::unknown_model(request.model()))?;
         labels.model.clone_from(&model.name);
-        permit(world.config, key, index, model)?;
+        permit(&key, index, model)?;
         let plan = Plan::new(world.config, model, &request)?;
         Ok(Exchange { request, plan, attempts: Vec::new() })
     });
@@ -242,11 +244,8 @@ fn drain(caller: Caller, dropped: usize, more: usize, end: bool, limit: usize) -
 /// How many bytes beyond the limit are swallowed before the connection is cut.
 const PATIENCE: usize = 32 << 20;
 
-fn permit(config: &Config, key: usize, index: usize, model: &Model) -> Result<(), Refusal> {
-    match config.keys.get(key) {
-        Some(key) if key.models.covers(index) => Ok(()),
-        _ => Err(Refusal::forbidden(&model.name)),
-    }
+fn permit(key: &Key, index: usize, model: &Model) -> Result<(), Refusal> {
+    if key.models.covers(index) { Ok(()) } else { Err(Refusal::forbidden(&model.name)) }
 }
 
 /// What the client gets when Envoy has a response: the vendor's answer, or the reason why there is none.

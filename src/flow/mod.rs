@@ -19,6 +19,8 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::metric::Labels;
+use crate::redis;
+use crate::store::Store;
 use exchange::Exchanges;
 
 /// A role's state machine. `Default` is the state of a stream that is over: every event passes.
@@ -34,6 +36,12 @@ pub trait Flow: Default + Sized {
 
     /// The response's body, as [`Flow::reads_response`] asked for it.
     fn response_body(self, body: Part, world: &mut World<'_>) -> Step<Self>;
+
+    /// What Redis says to [`Effect::Ask`], a reply for each command; `None` if it does not say anything in time. The
+    /// stream is on hold until then, and goes on if the step passes.
+    fn told(self, _: Option<Vec<redis::Reply>>, _: &mut World<'_>) -> Step<Self> {
+        Step::pass(self, Vec::new())
+    }
 
     /// The stream is over, for whatever reason.
     fn closed(self, world: &mut World<'_>) -> Vec<Effect>;
@@ -118,6 +126,10 @@ pub enum Effect {
     Route(String),
     /// Let Envoy choose the route again.
     ClearRouteCache,
+    /// Ask Redis; the answer is [`Flow::told`]. Only of a stream that holds its request.
+    Ask(Vec<redis::Command>),
+    /// Tell Redis, whatever it answers. It may be told more than once, if it is not certain that it heard.
+    Tell(Vec<redis::Command>),
     /// Count a request.
     Count(Labels),
     /// Tell the operator.
@@ -153,6 +165,10 @@ pub struct World<'w> {
     pub config: &'w Config,
     /// The requests that are on their way to vendors, on this worker.
     pub exchanges: &'w mut Exchanges,
+    /// The records that all workers share.
+    pub store: &'w dyn Store,
+    /// Draws a random number.
+    pub random: fn() -> u64,
     /// Reads the clock: the time since the Unix epoch.
     pub clock: fn() -> Duration,
     /// Reads the headers that the event is about, all at once.

@@ -162,6 +162,7 @@ fn apply(effect: Effect) {
         Effect::ClearRouteCache => {
             let _ = hostcalls::call_foreign_function("clear_route_cache", None);
         }
+        Effect::Ask(_) | Effect::Tell(_) => {}
         Effect::Count(labels) => worker::count(labels.requests_total()),
         Effect::Log(level, text) => {
             let _ = hostcalls::log(severity(level), &text);

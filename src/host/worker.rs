@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,6 +13,7 @@ use proxy_wasm::types::MetricType;
 use crate::config::Config;
 use crate::flow::exchange::Exchanges;
 use crate::flow::{Head, World};
+use crate::store::Store;
 
 /// The filter state key that carries the number of an exchange; Envoy prefixes it with `wasm.`.
 pub const EXCHANGE: &str = "exchange";
@@ -45,7 +48,7 @@ pub fn with_world<R>(head: fn() -> Head, step: impl FnOnce(&mut World<'_>) -> R)
     WORKER.with_borrow_mut(|slot| {
         let Worker { config, exchanges, .. } = slot.as_mut()?;
         let config = Rc::clone(config);
-        Some(step(&mut World { config: &config, exchanges, clock, head, exchange }))
+        Some(step(&mut World { config: &config, exchanges, store: &SharedData, random, clock, head, exchange }))
     })
 }
 
@@ -79,4 +82,22 @@ fn exchange() -> Option<u64> {
 /// The time since the Unix epoch.
 fn clock() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Envoy's shared data, which all workers see.
+struct SharedData;
+
+impl Store for SharedData {
+    fn load(&self, name: &str) -> (Option<Vec<u8>>, Option<u32>) {
+        hostcalls::get_shared_data(name).unwrap_or_default()
+    }
+
+    fn save(&self, name: &str, record: &[u8], stamp: Option<u32>) -> bool {
+        hostcalls::set_shared_data(name, Some(record), stamp).is_ok()
+    }
+}
+
+/// The standard library seeds each hasher with random keys, which on this target are Envoy's.
+fn random() -> u64 {
+    RandomState::new().hash_one(0)
 }

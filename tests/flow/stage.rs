@@ -10,6 +10,7 @@ use weir::flow::exchange::Exchanges;
 use weir::flow::gateway::Gateway;
 use weir::flow::vendor::Vendor;
 use weir::flow::{Effect, Flow, Head, Part, Reads, Step, Verdict, World};
+use weir::store::Memory;
 
 thread_local! {
     /// 2024-01-01T12:00:00Z
@@ -27,6 +28,7 @@ pub fn pass_seconds(seconds: u64) {
 pub struct Stage {
     config: Config,
     pub exchanges: Exchanges,
+    pub store: Memory,
 }
 
 /// What somebody got.
@@ -71,7 +73,7 @@ impl Stage {
             "limits": {"body_bytes": 1500},
         });
         let config = parse_json(config.to_string().as_bytes()).unwrap();
-        Stage { config, exchanges: Exchanges::new(0) }
+        Stage { config, exchanges: Exchanges::new(0), store: Memory::default() }
     }
 
     /// A client whose request is good and on its way.
@@ -316,7 +318,7 @@ impl<'s> Client<'s> {
                 "{} {} {} {} {}",
                 labels.method, labels.endpoint, labels.status, labels.vendor, labels.model
             )),
-            Effect::ClearRouteCache | Effect::Log(..) => {}
+            Effect::ClearRouteCache | Effect::Log(..) | Effect::Ask(_) | Effect::Tell(_) => {}
         }
     }
 }
@@ -336,6 +338,8 @@ fn world(stage: &mut Stage) -> World<'_> {
     World {
         config: &stage.config,
         exchanges: &mut stage.exchanges,
+        store: &stage.store,
+        random: || 0,
         clock: || Duration::from_secs(NOW.get()),
         head: || HEAD.with_borrow(Head::clone),
         exchange: || EXCHANGE.get(),

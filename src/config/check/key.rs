@@ -1,19 +1,21 @@
 //! `keys`.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 
 use sha2::{Digest, Sha256};
 
 use super::{PLAIN, check_names, unknown};
 use crate::config::problem::Problems;
 use crate::config::{DEMO_KEY, Key, Permission, written};
+use crate::limit::Rules;
 
 /// Every key, if all are right.
 pub(super) fn keys(
     written: &written::Written,
     listen: Option<SocketAddr>,
     problems: &mut Problems,
-) -> Option<Vec<Key>> {
+) -> Option<Vec<Rc<Key>>> {
     let names: Vec<&str> = written.keys.iter().map(|key| key.name.as_str()).collect();
     check_names("keys", &names, PLAIN, problems);
     let digests: Vec<_> = written
@@ -34,7 +36,17 @@ pub(super) fn keys(
         .enumerate()
         .map(|(i, (key, sha256))| {
             let models = permission(key, &format!("keys[{i}].models"), &written.models, problems)?;
-            Some(Key { name: key.name.clone(), sha256: sha256?, models })
+            Some(Rc::new(Key {
+                name: key.name.clone(),
+                sha256: sha256?,
+                tenant: None,
+                models,
+                vendors: Permission::All,
+                expires: None,
+                enabled: true,
+                admin: false,
+                rules: Rules::default(),
+            }))
         })
         .collect();
     checked.into_iter().collect()

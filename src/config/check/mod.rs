@@ -6,13 +6,14 @@
 
 mod key;
 mod model;
+mod redis;
 mod vendor;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::problem::Problems;
-use super::{Admin, Config, Limits, Routing, address, written};
+use super::{Admin, Config, Limits, OnRedisFailure, Routing, address, written};
 use crate::unit::{Bytes, Span};
 
 /// Which of its two forms a configuration has.
@@ -41,6 +42,7 @@ fn whole(written: &written::Written, form: Form, problems: &mut Problems) -> Opt
     let keys = key::keys(written, listen, problems);
     let routing = routing(&written.routing, problems);
     let limits = limits(&written.limits, problems);
+    let redis = written.redis.as_ref().map(|written| redis::redis(written, problems));
     Some(Config {
         listen: listen?,
         admin: admin?,
@@ -49,6 +51,8 @@ fn whole(written: &written::Written, form: Form, problems: &mut Problems) -> Opt
         keys: keys?,
         routing: routing?,
         limits: limits?,
+        tenants: Vec::new(),
+        redis: redis.flatten(),
     })
 }
 
@@ -88,7 +92,13 @@ fn limits(written: &written::Limits, problems: &mut Problems) -> Option<Limits> 
         let range = format!("must be between {} and {}", Bytes(SMALLEST_BODY), Bytes(LARGEST_BODY));
         problems.note("limits.body_bytes", range);
     }
-    Some(Limits { body_bytes })
+    Some(Limits {
+        body_bytes,
+        in_flight: 1000,
+        assumed_output_tokens: 1000,
+        on_redis_failure: OnRedisFailure::Local,
+        gateways: 1,
+    })
 }
 
 /// At least one name, each well formed and none twice.

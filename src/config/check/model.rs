@@ -3,6 +3,7 @@
 use super::{Form, ROUTED, check_names, unknown};
 use crate::config::problem::Problems;
 use crate::config::{Hop, Model, written};
+use crate::limit::Rules;
 
 /// Every model, if all are right.
 pub(super) fn models(written: &written::Written, form: Form, problems: &mut Problems) -> Option<Vec<Model>> {
@@ -18,7 +19,7 @@ pub(super) fn models(written: &written::Written, form: Form, problems: &mut Prob
                 problems.note(&at, "names nobody: at least one vendor must serve the model");
             }
             let serve = hops(model, &at, &written.vendors, problems)?;
-            Some(Model { name: model.name.clone(), serve })
+            Some(Model { name: model.name.clone(), serve, rules: Rules::default() })
         })
         .collect();
     checked.into_iter().collect()
@@ -33,7 +34,8 @@ fn hops(model: &written::Model, at: &str, vendors: &[written::Vendor], problems:
         }
         let position = vendors.iter().position(|vendor| vendor.name == written.vendor);
         let vendor = position.ok_or_else(|| unknown("vendor", &written.vendor, vendors.iter().map(|v| &*v.name)));
-        let hop = problems.keep(format!("{at}[{i}].vendor"), vendor).map(|vendor| Hop { vendor, model: name });
+        let hop =
+            problems.keep(format!("{at}[{i}].vendor"), vendor).map(|vendor| Hop { vendor, model: name, price: None });
         if hop.is_some() && hops.contains(&hop) {
             problems.note(format!("{at}[{i}]"), "is listed twice");
         }

@@ -3,6 +3,7 @@
 use super::{PLAIN, check_names};
 use crate::config::problem::Problems;
 use crate::config::{Endpoint, Secret, Vendor, written};
+use crate::limit::Rules;
 use crate::vendor::{FORMATS, Format, format};
 
 /// Every vendor, if all are right.
@@ -43,6 +44,7 @@ fn one_vendor(written: &written::Vendor, at: &str, problems: &mut Problems) -> O
         credential: credential.flatten(),
         api_version,
         ca_file,
+        rules: Rules::default(),
     })
 }
 
@@ -53,7 +55,7 @@ fn kind(kind: &str) -> Result<&'static dyn Format, String> {
     })
 }
 
-fn secret(written: &written::Credential) -> Result<Secret, String> {
+pub(super) fn secret(written: &written::Credential) -> Result<Secret, String> {
     match (&written.env, &written.file) {
         (Some(name), None) if is_variable(name) => Ok(Secret::Env(name.clone())),
         (Some(_), None) => Err("env must be the name of an environment variable".to_owned()),
