@@ -1,8 +1,42 @@
 //! Limits: how much one subject - a key, a tenant, a model, a vendor - may use.
 //!
-//! A request claims before it goes out, and what it really used is settled after it came back.
+//! A request claims before it goes out, and what it really used is settled after it came back. Four things can be
+//! limited, each for itself, and a request goes out only if all of them agree; one that is refused uses nothing.
+//!
+//! - *Requests over time* and *tokens over time*. Each is a bucket that fills at a steady rate and holds a burst: at
+//!   60/min with a burst of 10, ten requests may come at once and then one every second. Who is refused is told exactly
+//!   how long to wait. A request claims the tokens of its prompt, estimated, and the longest answer it may get; when the
+//!   answer was shorter the rest is given back, and when the estimate was too low the difference is charged, so that a
+//!   bucket can be in debt, but by no more than one burst. The promise over any stretch of time is: what was claimed
+//!   less what was given back is at most one burst and what the rate fills in that time.
+//! - *Requests at once*. A request holds its place until it ends. The places of a gateway that crashed become free by
+//!   themselves when their leases end.
+//! - *Money*, per hour, day and month of the calendar in UTC. A request claims what its tokens cost at the dearest vendor
+//!   it may go to. So a budget is never exceeded by requests that are let through; it can be by a request that turned
+//!   out dearer than estimated, and by one that went to another vendor when the first had failed.
+//!
+//! A limit can be *observed* instead of enforced, to see whom it would refuse before it does. A bucket that is observed
+//! behaves as if it refused, so what would be refused is not charged; money is always charged, because it is spent.
+//!
+//! Clocks step back, and records can be written by somebody else. No number is trusted to be sensible: an instant too
+//! far ahead counts as the deepest debt, a month that has not begun counts as the next one. A wrong clock can
+//! make a limit stricter for as long as two bursts or one window take, but it makes nobody richer.
+//!
+//! The same sums run in two places. Within one Envoy they change a [`Ledger`], a small record that its workers share.
+//! For several Envoys they run in Redis, as a script. When Redis is absent each
+//! Envoy goes on by itself with its part of every limit: [`Rules::scaled_down`].
+
+mod bucket;
+mod held;
+mod ledger;
+mod local;
+mod state;
+mod window;
 
 use std::time::Duration;
+
+pub use ledger::Ledger;
+pub use local::{charge, settle, take};
 
 use crate::unit::{NanoUsd, Rate};
 
@@ -28,6 +62,25 @@ impl Rules {
     pub fn is_empty(&self) -> bool {
         *self == Rules::default()
     }
+
+    /// One of `n` equal parts of these: a slower rate, a smaller burst, fewer at once, less money. There is always room
+    /// for one request.
+    pub fn scaled_down(&self, n: u32) -> Rules {
+        let n = n.max(1);
+        let bucket = |bucket: Bucket| Bucket {
+            rate: Rate { per: bucket.rate.per.saturating_mul(n), ..bucket.rate },
+            burst: (bucket.burst / u64::from(n)).max(1),
+        };
+        let usd = |NanoUsd(usd): NanoUsd| NanoUsd(usd / u64::from(n));
+        Rules {
+            requests: self.requests.map(|rule| rule.map(bucket)),
+            tokens: self.tokens.map(|rule| rule.map(bucket)),
+            concurrent: self.concurrent.map(|rule| rule.map(|max| (max / n).max(1))),
+            hour: self.hour.map(|rule| rule.map(usd)),
+            day: self.day.map(|rule| rule.map(usd)),
+            month: self.month.map(|rule| rule.map(usd)),
+        }
+    }
 }
 
 /// A bound, and what happens at it.
@@ -37,6 +90,12 @@ pub struct Rule<T> {
     pub bound: T,
     /// Whether it refuses.
     pub mode: Mode,
+}
+
+impl<T> Rule<T> {
+    fn map(self, change: impl FnOnce(T) -> T) -> Rule<T> {
+        Rule { bound: change(self.bound), mode: self.mode }
+    }
 }
 
 /// What a limit does.
@@ -152,3 +211,6 @@ pub struct Settlement {
     /// What they cost.
     pub usd: NanoUsd,
 }
+
+#[cfg(test)]
+mod tests;
