@@ -1,7 +1,7 @@
-//! Durations and sizes as people write them in `weir.yaml`: `20s`, `10m`, `8MiB`.
+//! Quantities as people write them in `weir.yaml`: `20s`, `10m`, `8MiB`, `60/min`, and dollars as plain numbers.
 //!
 //! A duration always has a unit, because a bare `30` reads as seconds to one person and as milliseconds to the next.
-//! A size may be a bare number of bytes. Units are exact and there are no fractions: what is written is what happens.
+//! A size may be a bare number of bytes. Units are exact and only dollars have fractions: what is written is what happens.
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,7 +18,7 @@ pub struct Span(pub Duration);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bytes(pub usize);
 
-/// So many per length of time: `60/min`.
+/// So many per length of time: a whole number, and `/s`, `/min`, `/h` or `/day`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     /// How many.
@@ -32,11 +32,20 @@ pub struct Rate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct NanoUsd(pub u64);
 
+impl NanoUsd {
+    /// So many dollars, to the nearest billionth; `None` for what is no amount of money, or beyond 18 billion dollars.
+    pub fn from_dollars(dollars: f64) -> Option<NanoUsd> {
+        let nanos = (dollars * 1e9).round();
+        // 2^64 itself is the first double that does not fit.
+        (0.0..18_446_744_073_709_551_616.0).contains(&nanos).then_some(NanoUsd(nanos as u64))
+    }
+}
+
 /// A price per token in trillionths of a dollar: a price per million tokens in dollars has at most six decimals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct PicoUsd(pub u64);
 
-/// Why a text is no [`Span`] or no [`Bytes`].
+/// Why a text is no [`Span`], no [`Bytes`] or no [`Rate`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unreadable {
     expected: &'static str,
@@ -65,6 +74,28 @@ impl FromStr for Bytes {
     fn from_str(text: &str) -> Result<Bytes, Unreadable> {
         let bytes = text.parse().ok().or_else(|| measure(text, SIZES));
         bytes.and_then(|bytes| usize::try_from(bytes).ok()).map(Bytes).ok_or(Unreadable { expected: A_SIZE })
+    }
+}
+
+impl FromStr for Rate {
+    type Err = Unreadable;
+
+    fn from_str(text: &str) -> Result<Rate, Unreadable> {
+        let parts = text.split_once('/').filter(|(count, _)| count.bytes().all(|byte| byte.is_ascii_digit()));
+        let rate = parts.and_then(|(count, unit)| {
+            let (_, seconds) = RATES.iter().find(|(name, _)| *name == unit)?;
+            Some(Rate { count: count.parse().ok()?, per: Duration::from_secs(*seconds) })
+        });
+        rate.ok_or(Unreadable { expected: A_RATE })
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match RATES.iter().find(|(_, seconds)| Duration::from_secs(*seconds) == self.per) {
+            Some((unit, _)) => write!(f, "{}/{unit}", self.count),
+            None => write!(f, "{}/{}", self.count, Span(self.per)),
+        }
     }
 }
 
@@ -142,6 +173,26 @@ impl<'de> Deserialize<'de> for Bytes {
     }
 }
 
+impl<'de> Deserialize<'de> for Rate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Rate, D::Error> {
+        struct Written;
+
+        impl Visitor<'_> for Written {
+            type Value = Rate;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(A_RATE)
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Rate, E> {
+                text.parse().map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+            }
+        }
+
+        deserializer.deserialize_any(Written)
+    }
+}
+
 impl Serialize for Span {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -154,13 +205,22 @@ impl Serialize for Bytes {
     }
 }
 
+impl Serialize for Rate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// Units of time in milliseconds, ascending.
 const SPANS: &[(&str, u64)] = &[("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
 /// Units of size in bytes, ascending.
 const SIZES: &[(&str, u64)] = &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+/// What a rate is per, in seconds.
+const RATES: &[(&str, u64)] = &[("s", 1), ("min", 60), ("h", 3600), ("day", 86_400)];
 
 const A_SPAN: &str = "a duration such as 500ms, 20s, 10m or 1h";
 const A_SIZE: &str = "a size such as 64KiB, 8MiB or 1048576";
+const A_RATE: &str = "a rate such as 5/s, 60/min, 1000/h or 5000/day";
 
 #[cfg(test)]
 mod tests {
@@ -200,12 +260,36 @@ mod tests {
     }
 
     #[test]
+    fn reads_and_writes_rates() {
+        for (text, count, seconds) in [("5/s", 5, 1), ("60/min", 60, 60), ("0/h", 0, 3600), ("1000/day", 1000, 86_400)]
+        {
+            let rate: Rate = text.parse().unwrap();
+            assert_eq!(rate, Rate { count, per: Duration::from_secs(seconds) }, "{text}");
+            assert_eq!(rate.to_string(), text);
+        }
+        assert_eq!(Rate { count: 1, per: Duration::from_secs(120) }.to_string(), "1/2m");
+    }
+
+    #[test]
+    fn reads_dollars() {
+        for (dollars, nanos) in [(0.0, 0), (0.1, 100_000_000), (1e6, 1_000_000_000_000_000), (0.25, 250_000_000)] {
+            assert_eq!(NanoUsd::from_dollars(dollars), Some(NanoUsd(nanos)), "{dollars}");
+        }
+        for dollars in [-1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e11] {
+            assert_eq!(NanoUsd::from_dollars(dollars), None, "{dollars}");
+        }
+    }
+
+    #[test]
     fn refuses_what_is_ambiguous() {
         for text in ["", "10", "s", "1.5s", "10 s", "-1s", "1d", "1S", "99999999999999999999s", "9999999999999999h"] {
             assert!(text.parse::<Span>().is_err(), "{text}");
         }
         for text in ["", "MiB", "1MB", "1mib", "1.5MiB", "-1", "99999999999999999999", "99999999999999GiB"] {
             assert!(text.parse::<Bytes>().is_err(), "{text}");
+        }
+        for text in ["", "60", "/s", "60/", "60/m", "60/month", "1.5/s", "-1/s", "+1/s", "6e1/s", "60 / s", "60/s/s"] {
+            assert!(text.parse::<Rate>().is_err(), "{text}");
         }
     }
 

@@ -15,6 +15,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 pub use check::{Form, check};
 pub use problem::Problems;
 pub use written::Written;
@@ -209,7 +211,8 @@ pub struct Limits {
 }
 
 /// Who decides about limits when Redis does not answer in time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum OnRedisFailure {
     /// This Envoy, each at its part of the rate.
     Local,

@@ -1,5 +1,7 @@
 //! One good configuration, and every mistake that can be made in it.
 
+mod limits;
+
 use serde_json::{Value, json};
 
 use super::{Config, Form, Permission, checked, parse_json, read};

@@ -4,8 +4,13 @@
 //! [`check`](super::check) can name a missing field together with everything else that is wrong. The same shape, as
 //! JSON and without secrets, is what the filter is given.
 
+mod limits;
+
 use serde::{Deserialize, Serialize};
 
+pub use limits::{Bucket, Budget, Concurrent, Rules};
+
+use super::OnRedisFailure;
 use crate::unit::{Bytes, Span};
 
 /// The whole file.
@@ -23,6 +28,9 @@ pub struct Written {
     /// What can be asked for.
     #[serde(default)]
     pub models: Vec<Model>,
+    /// Groups of keys with limits of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tenants: Vec<Tenant>,
     /// Who may ask.
     #[serde(default)]
     pub keys: Vec<Key>,
@@ -58,6 +66,9 @@ pub struct Vendor {
     /// A PEM file with the certificate authorities to trust instead of the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<String>,
+    /// What all requests to it together may use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Rules>,
 }
 
 /// `credential: {env: NAME}` or `credential: {file: /path}`.
@@ -80,6 +91,9 @@ pub struct Model {
     /// Who serves it, in order of preference.
     #[serde(default)]
     pub serve: Vec<Hop>,
+    /// What all requests for it together may use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Rules>,
 }
 
 /// One of a model's `serve`.
@@ -91,6 +105,20 @@ pub struct Hop {
     /// The model's name at this vendor, where it differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+}
+
+/// One of `tenants`.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct Tenant {
+    /// The name that `keys` use.
+    #[serde(default)]
+    pub name: String,
+    /// What its keys together may use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Rules>,
+    /// What its keys together may spend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_usd: Option<Budget>,
 }
 
 /// One of `keys`.
@@ -105,6 +133,27 @@ pub struct Key {
     /// The models that it may use; all if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models: Option<Vec<String>>,
+    /// The vendors that may serve it; all if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendors: Option<Vec<String>>,
+    /// Its tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// When it expires, for example `2027-01-31T00:00:00Z`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+    /// Whether it is taken at all.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub enabled: bool,
+    /// Whether it may look behind the scenes.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub admin: bool,
+    /// What it may use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Rules>,
+    /// What it may spend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_usd: Option<Budget>,
 }
 
 /// `routing`.
@@ -127,6 +176,14 @@ pub struct Routing {
 pub struct Limits {
     /// The largest request body.
     pub body_bytes: Bytes,
+    /// How many requests this Envoy serves at once.
+    pub in_flight: u64,
+    /// How many tokens an answer is taken to have where the client names no maximum.
+    pub assumed_output_tokens: u64,
+    /// Who decides about limits when Redis does not.
+    pub on_redis_failure: OnRedisFailure,
+    /// How many gateways share the Redis.
+    pub gateways: u64,
 }
 
 /// `redis`.
@@ -164,10 +221,17 @@ impl Default for Routing {
     }
 }
 
-/// Room for a long context and a few pictures.
+/// A body has room for a long context and a few pictures; a thousand requests of a hundred kilobytes are what a small
+/// machine can hold; a thousand tokens are two pages.
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { body_bytes: Bytes(8 << 20) }
+        Limits {
+            body_bytes: Bytes(8 << 20),
+            in_flight: 1000,
+            assumed_output_tokens: 1000,
+            on_redis_failure: OnRedisFailure::Local,
+            gateways: 1,
+        }
     }
 }
 
@@ -178,6 +242,18 @@ const fn seconds(number: u64) -> Span {
 /// A hundred times what Redis takes on the same network.
 fn redis_timeout() -> Span {
     Span(std::time::Duration::from_millis(50))
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_true(value: &bool) -> bool {
+    *value
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn listen() -> String {

@@ -35,6 +35,8 @@ mod window;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 pub use ledger::Ledger;
 pub use local::{charge, settle, take};
 
@@ -99,9 +101,11 @@ impl<T> Rule<T> {
 }
 
 /// What a limit does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// It refuses.
+    #[default]
     Enforce,
     /// It counts whom it would have refused.
     Observe,

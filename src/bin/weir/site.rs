@@ -78,7 +78,7 @@ pub fn left_out(config: &Config, is_there: impl Fn(&Secret) -> bool) -> Vec<Left
     missing.map(|(vendor, secret)| LeftOut { vendor: vendor.name.clone(), missing: secret.clone() }).collect()
 }
 
-/// Takes the absent vendors out of the models, or puts the echo vendor in for all of them.
+/// Takes the absent vendors out of the models and keys, or puts the echo vendor in for all of them.
 fn recast(written: &mut Written, config: &Config) -> Result<Cast, String> {
     let is_echo = |name: &str| config.vendor(name).is_some_and(|(_, vendor)| vendor.endpoint.is_none());
     let present: Vec<String> = written.vendors.iter().map(|vendor| vendor.name.clone()).collect();
@@ -87,10 +87,16 @@ fn recast(written: &mut Written, config: &Config) -> Result<Cast, String> {
         for model in &mut written.models {
             model.serve = vec![written::Hop { vendor: echo.clone(), model: None }];
         }
+        for vendors in written.keys.iter_mut().filter_map(|key| key.vendors.as_mut()) {
+            *vendors = vec![echo.clone()];
+        }
         return Ok(Cast::StandIn);
     }
     for model in &mut written.models {
         model.serve.retain(|hop| present.contains(&hop.vendor));
+    }
+    for vendors in written.keys.iter_mut().filter_map(|key| key.vendors.as_mut()) {
+        vendors.retain(|vendor| present.contains(vendor));
     }
     Ok(Cast::AsWritten)
 }
@@ -120,6 +126,8 @@ models:
 - {name: m, serve: [{vendor: openai}, {vendor: claude}]}
 - {name: n, serve: [{vendor: claude, model: x}]}
 - {name: o, serve: [{vendor: echo}]}
+keys:
+- {name: k, sha256: 37a721706adc5240e60def713f9817d6800983f74ab6c89c32f41c244b29e03f, vendors: [openai]}
 ";
         Site::new(config::yaml(yaml).unwrap(), |secret| match secret {
             Secret::Env(name) | Secret::File(name) => there.contains(&name.as_str()),
@@ -146,6 +154,8 @@ models:
             let site = site(there).unwrap();
             assert_eq!((site.cast, serving(&site)), (cast, models.map(str::to_owned).to_vec()), "{there:?}");
         }
+        let may = |there| site(there).unwrap().written.keys[0].vendors.clone().unwrap().concat();
+        assert_eq!([may(&["A"]), may(&["/b"]), may(&[])], ["openai", "", "echo"]);
         let remedies: Vec<String> = site(&[]).unwrap().left_out.iter().map(LeftOut::remedy).collect();
         assert_eq!(remedies, ["set A", "put its key into /b"]);
     }

@@ -1,18 +1,33 @@
-//! `keys`.
+//! `tenants` and `keys`.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use sha2::{Digest, Sha256};
 
-use super::{PLAIN, check_names, unknown};
+use super::limits::rules;
+use super::{Form, PLAIN, check_names, unknown};
 use crate::config::problem::Problems;
-use crate::config::{DEMO_KEY, Key, Permission, written};
-use crate::limit::Rules;
+use crate::config::{DEMO_KEY, Key, Permission, Tenant, written};
+
+/// Every tenant, if all are right.
+pub(super) fn tenants(written: &written::Written, problems: &mut Problems) -> Option<Vec<Tenant>> {
+    let names: Vec<&str> = written.tenants.iter().map(|tenant| tenant.name.as_str()).collect();
+    check_names("tenants", &names, PLAIN, problems);
+    let one = |(i, tenant): (usize, &written::Tenant)| {
+        let at = format!("tenants[{i}]");
+        let rules = rules(tenant.limits.as_ref(), tenant.budget_usd.as_ref(), &at, problems)?;
+        Some(Tenant { name: tenant.name.clone(), rules })
+    };
+    let checked: Vec<_> = written.tenants.iter().enumerate().map(one).collect();
+    checked.into_iter().collect()
+}
 
 /// Every key, if all are right.
 pub(super) fn keys(
     written: &written::Written,
+    form: Form,
     listen: Option<SocketAddr>,
     problems: &mut Problems,
 ) -> Option<Vec<Rc<Key>>> {
@@ -29,29 +44,55 @@ pub(super) fn keys(
             problems.note(format!("keys[{i}].sha256"), format!("is the digest of keys[{first}] too"));
         }
     }
-    let checked: Vec<_> = written
-        .keys
-        .iter()
-        .zip(digests)
-        .enumerate()
-        .map(|(i, (key, sha256))| {
-            let models = permission(key, &format!("keys[{i}].models"), &written.models, problems)?;
-            Some(Rc::new(Key {
-                name: key.name.clone(),
-                sha256: sha256?,
-                tenant: None,
-                models,
-                vendors: Permission::All,
-                expires: None,
-                enabled: true,
-                admin: false,
-                rules: Rules::default(),
-            }))
-        })
-        .collect();
-    checked.into_iter().collect()
+    let known = Known {
+        tenants: written.tenants.iter().map(|tenant| tenant.name.as_str()).collect(),
+        models: written.models.iter().map(|model| model.name.as_str()).collect(),
+        vendors: written.vendors.iter().map(|vendor| vendor.name.as_str()).collect(),
+        form,
+    };
+    let keys = written.keys.iter().zip(digests).enumerate();
+    let checked: Vec<_> =
+        keys.map(|(i, (key, sha256))| one_key(key, sha256, &format!("keys[{i}]"), &known, problems)).collect();
+    checked.into_iter().map(|key| key.map(Rc::new)).collect()
 }
 
+/// The names that a key may refer to.
+struct Known<'a> {
+    tenants: Vec<&'a str>,
+    models: Vec<&'a str>,
+    vendors: Vec<&'a str>,
+    form: Form,
+}
+
+/// One key, whose name and digest were checked by the caller.
+fn one_key(
+    written: &written::Key,
+    sha256: Option<[u8; 32]>,
+    at: &str,
+    known: &Known,
+    problems: &mut Problems,
+) -> Option<Key> {
+    let tenant = written.tenant.as_ref().map(|name| {
+        let position = known.tenants.iter().position(|tenant| tenant == name);
+        let index = position.ok_or_else(|| unknown("tenant", name, known.tenants.iter().copied()));
+        problems.keep(format!("{at}.tenant"), index)
+    });
+    let models = permission("model", written.models.as_deref(), &known.models, at, known.form, problems);
+    let vendors = permission("vendor", written.vendors.as_deref(), &known.vendors, at, known.form, problems);
+    let expires = written.expires.as_ref().map(|text| problems.keep(format!("{at}.expires"), moment(text)));
+    let rules = rules(written.limits.as_ref(), written.budget_usd.as_ref(), at, problems);
+    Some(Key {
+        name: written.name.clone(),
+        sha256: sha256?,
+        tenant: tenant.map_or(Some(None), |tenant| tenant.map(Some))?,
+        models: models?,
+        vendors: vendors?,
+        expires: expires.map_or(Some(None), |expires| expires.map(Some))?,
+        enabled: written.enabled,
+        admin: written.admin,
+        rules: rules?,
+    })
+}
 /// The text is not repeated: somebody may have put the key itself here.
 fn digest(text: &str, listen: Option<SocketAddr>) -> Result<[u8; 32], String> {
     let digest = from_hex(text).ok_or("must be 64 hex digits; `weir key` makes a key and prints them")?;
@@ -71,16 +112,34 @@ fn from_hex(text: &str) -> Option<[u8; 32]> {
     bytes.try_into().ok().filter(|_| text.len() == 64)
 }
 
-fn permission(key: &written::Key, at: &str, models: &[written::Model], problems: &mut Problems) -> Option<Permission> {
-    let Some(names) = &key.models else { return Some(Permission::All) };
-    if names.is_empty() {
-        problems.note(at, "allows nothing; leave it out to allow every model");
+/// Which of the known models or vendors are named. In the rendered form nobody may be left, like in a model.
+fn permission(
+    what: &str,
+    names: Option<&[String]>,
+    known: &[&str],
+    at: &str,
+    form: Form,
+    problems: &mut Problems,
+) -> Option<Permission> {
+    let Some(names) = names else { return Some(Permission::All) };
+    if names.is_empty() && form == Form::File {
+        problems.note(format!("{at}.{what}s"), format!("allows nothing; leave it out to allow every {what}"));
     }
     let mut indices = Vec::new();
     for (i, name) in names.iter().enumerate() {
-        let position = models.iter().position(|model| model.name == *name);
-        let index = position.ok_or_else(|| unknown("model", name, models.iter().map(|model| &*model.name)));
-        indices.push(problems.keep(format!("{at}[{i}]"), index));
+        let position = known.iter().position(|known| known == name);
+        let index = position.ok_or_else(|| unknown(what, name, known.iter().copied()));
+        let index = problems.keep(format!("{at}.{what}s[{i}]"), index);
+        if index.is_some() && indices.contains(&index) {
+            problems.note(format!("{at}.{what}s[{i}]"), "is listed twice");
+        }
+        indices.push(index);
     }
     indices.into_iter().collect::<Option<Vec<usize>>>().map(Permission::Only)
+}
+
+/// Since the Unix epoch.
+fn moment(text: &str) -> Result<Duration, String> {
+    let moment = humantime::parse_rfc3339(text).ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    moment.ok_or_else(|| "must be a moment in UTC, for example 2027-01-31T00:00:00Z".to_owned())
 }

@@ -5,6 +5,7 @@
 //! vendor that is wrong in itself is one problem, not one more in every model that it serves.
 
 mod key;
+mod limits;
 mod model;
 mod redis;
 mod vendor;
@@ -13,8 +14,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::problem::Problems;
-use super::{Admin, Config, Limits, OnRedisFailure, Routing, address, written};
-use crate::unit::{Bytes, Span};
+use super::{Admin, Config, Routing, address, written};
+use crate::unit::Span;
 
 /// Which of its two forms a configuration has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,9 +40,10 @@ fn whole(written: &written::Written, form: Form, problems: &mut Problems) -> Opt
     apart(listen, admin.as_ref(), problems);
     let vendors = vendor::vendors(written, problems);
     let models = model::models(written, form, problems);
-    let keys = key::keys(written, listen, problems);
+    let tenants = key::tenants(written, problems);
+    let keys = key::keys(written, form, listen, problems);
     let routing = routing(&written.routing, problems);
-    let limits = limits(&written.limits, problems);
+    let limits = limits::limits(written, problems);
     let redis = written.redis.as_ref().map(|written| redis::redis(written, problems));
     Some(Config {
         listen: listen?,
@@ -51,7 +53,7 @@ fn whole(written: &written::Written, form: Form, problems: &mut Problems) -> Opt
         keys: keys?,
         routing: routing?,
         limits: limits?,
-        tenants: Vec::new(),
+        tenants: tenants?,
         redis: redis.flatten(),
     })
 }
@@ -86,24 +88,9 @@ fn timeout(field: &str, Span(span): Span, problems: &mut Problems) -> Duration {
     span
 }
 
-fn limits(written: &written::Limits, problems: &mut Problems) -> Option<Limits> {
-    let Bytes(body_bytes) = written.body_bytes;
-    if !(SMALLEST_BODY..=LARGEST_BODY).contains(&body_bytes) {
-        let range = format!("must be between {} and {}", Bytes(SMALLEST_BODY), Bytes(LARGEST_BODY));
-        problems.note("limits.body_bytes", range);
-    }
-    Some(Limits {
-        body_bytes,
-        in_flight: 1000,
-        assumed_output_tokens: 1000,
-        on_redis_failure: OnRedisFailure::Local,
-        gateways: 1,
-    })
-}
-
-/// At least one name, each well formed and none twice.
+/// At least one name where there must be one, each well formed and none twice.
 fn check_names(section: &str, names: &[&str], extra: &str, problems: &mut Problems) {
-    if names.is_empty() && section != "keys" {
+    if names.is_empty() && ["vendors", "models"].contains(&section) {
         problems.note(section, "at least one is needed");
     }
     for (i, name) in names.iter().enumerate() {
@@ -135,7 +122,3 @@ const LONGEST_NAME: usize = 64;
 
 /// A request that runs for a day is a mistake of units.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
-/// Below this not even a short chat fits.
-const SMALLEST_BODY: usize = 1 << 10;
-/// Envoy holds the body for another attempt, for every request in flight.
-const LARGEST_BODY: usize = 64 << 20;

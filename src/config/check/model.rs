@@ -1,9 +1,9 @@
 //! `models`.
 
+use super::limits::rules;
 use super::{Form, ROUTED, check_names, unknown};
 use crate::config::problem::Problems;
 use crate::config::{Hop, Model, written};
-use crate::limit::Rules;
 
 /// Every model, if all are right.
 pub(super) fn models(written: &written::Written, form: Form, problems: &mut Problems) -> Option<Vec<Model>> {
@@ -18,8 +18,9 @@ pub(super) fn models(written: &written::Written, form: Form, problems: &mut Prob
             if model.serve.is_empty() && form == Form::File {
                 problems.note(&at, "names nobody: at least one vendor must serve the model");
             }
-            let serve = hops(model, &at, &written.vendors, problems)?;
-            Some(Model { name: model.name.clone(), serve, rules: Rules::default() })
+            let serve = hops(model, &at, &written.vendors, problems);
+            let rules = rules(model.limits.as_ref(), None, &format!("models[{i}]"), problems);
+            Some(Model { name: model.name.clone(), serve: serve?, rules: rules? })
         })
         .collect();
     checked.into_iter().collect()

@@ -1,9 +1,9 @@
 //! `vendors`.
 
+use super::limits::rules;
 use super::{PLAIN, check_names};
 use crate::config::problem::Problems;
 use crate::config::{Endpoint, Secret, Vendor, written};
-use crate::limit::Rules;
 use crate::vendor::{FORMATS, Format, format};
 
 /// Every vendor, if all are right.
@@ -37,6 +37,7 @@ fn one_vendor(written: &written::Vendor, at: &str, problems: &mut Problems) -> O
         problems.note(format!("{at}.ca_file"), "only an https url takes one");
     }
     let ca_file = written.ca_file.clone();
+    let rules = rules(written.limits.as_ref(), None, at, problems);
     Some(Vendor {
         name: written.name.clone(),
         format: format?,
@@ -44,7 +45,7 @@ fn one_vendor(written: &written::Vendor, at: &str, problems: &mut Problems) -> O
         credential: credential.flatten(),
         api_version,
         ca_file,
-        rules: Rules::default(),
+        rules: rules?,
     })
 }
 
