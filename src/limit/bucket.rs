@@ -5,6 +5,7 @@
 //! no refilling to do and nothing to lose between two reads. All sums are whole microseconds below 2^53, so a double,
 //! which is all that a script in Redis has, holds them exactly, too.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use super::{Bucket, Standing, Wait};
@@ -46,10 +47,11 @@ impl Bucket {
     /// nobody gets more than a burst by giving back.
     pub(super) fn settled(&self, full_at: Micros, now: Micros, claimed: u64, used: u64) -> Micros {
         let (claimed, used) = (self.cost(claimed), self.cost(used));
-        if used >= claimed {
-            return (self.later(full_at, now) + (used - claimed)).min(self.bound(now));
+        match used.cmp(&claimed) {
+            Ordering::Greater => (self.later(full_at, now) + (used - claimed)).min(self.bound(now)),
+            Ordering::Less if full_at > now => self.later(full_at, now).saturating_sub(claimed - used).max(now),
+            _ => full_at,
         }
-        if full_at <= now { full_at } else { self.later(full_at, now).saturating_sub(claimed - used).max(now) }
     }
 
     /// How long such a claim would have to wait; nothing if it fits now.

@@ -64,8 +64,14 @@ impl Held {
     }
 }
 
-fn end(at: Micros, lease: Duration) -> Micros {
-    let lease = micros(lease).clamp(1, LONGEST / 2);
+/// A lease, in the range that can be told from nonsense.
+pub(super) fn lease(lease: Duration) -> Micros {
+    micros(lease).clamp(1, LONGEST / 2)
+}
+
+/// When the slot ends into which a lease goes that began then.
+fn end(at: Micros, duration: Duration) -> Micros {
+    let lease = lease(duration);
     let step = lease.div_ceil(SLOTS as u64 - 1);
     (at + lease).div_ceil(step).saturating_mul(step)
 }

@@ -23,10 +23,11 @@
 //! make a limit stricter for as long as two bursts or one window take, but it makes nobody richer.
 //!
 //! The same sums run in two places. Within one Envoy they change a [`Ledger`], a small record that its workers share.
-//! For several Envoys they run in Redis, as a script. When Redis is absent each
+//! For several Envoys they run in Redis, where [`global`] has them as a script. When Redis is absent each
 //! Envoy goes on by itself with its part of every limit: [`Rules::scaled_down`].
 
 mod bucket;
+pub mod global;
 mod held;
 mod ledger;
 mod local;

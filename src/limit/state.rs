@@ -52,6 +52,22 @@ impl State {
         Excess { denied, observed }
     }
 
+    /// Those observed limits that would have refused a claim, given how the subject stands after it and what of it was
+    /// charged.
+    pub(super) fn observed(&self, rules: &Rules, charged: u8) -> Vec<Bound> {
+        let spared = |bound: Bound| charged & bound.bit() == 0;
+        let beyond = |window: Window| move |limit: &NanoUsd| window.spent > limit.0;
+        let all = [
+            observes(Bound::Requests, &rules.requests, |_| spared(Bound::Requests)),
+            observes(Bound::Tokens, &rules.tokens, |_| spared(Bound::Tokens)),
+            observes(Bound::Concurrent, &rules.concurrent, |_| spared(Bound::Concurrent)),
+            observes(Bound::Hour, &rules.hour, beyond(self.hour)),
+            observes(Bound::Day, &rules.day, beyond(self.day)),
+            observes(Bound::Month, &rules.month, beyond(self.month)),
+        ];
+        all.into_iter().flatten().collect()
+    }
+
     /// A decision, given how the subject stands after it.
     pub(super) fn decision(&self, rules: &Rules, excess: Excess, receipt: Receipt) -> Decision {
         Decision {
@@ -107,6 +123,11 @@ impl Bound {
 fn exceeded<T>(bound: Bound, rule: &Option<Rule<T>>, wait: impl FnOnce(&T) -> Option<Wait>) -> Option<(Denial, Mode)> {
     let rule = rule.as_ref()?;
     wait(&rule.bound).map(|wait| (Denial { bound, wait }, rule.mode))
+}
+
+fn observes<T>(bound: Bound, rule: &Option<Rule<T>>, would_refuse: impl FnOnce(&T) -> bool) -> Option<Bound> {
+    let rule = rule.as_ref().filter(|rule| rule.mode == Mode::Observe)?;
+    would_refuse(&rule.bound).then_some(bound)
 }
 
 fn standing(rule: &Option<Rule<Bucket>>, full_at: Micros, now: Micros) -> Option<Standing> {
