@@ -1,14 +1,22 @@
 //! The scripts in Redis against the sums in Rust: a real Redis, which runs on its own clock, and a ledger that is told
 //! the time by Redis's answers, must decide alike whatever happens.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic; clippy takes the functions that tests share for traffic's")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic; clippy takes the functions that tests share for traffic's"
+)]
 #![cfg(not(target_family = "wasm"))]
 
+#[path = "limits/random.rs"]
+mod random;
 #[path = "limits/server.rs"]
 mod server;
 
 use std::time::Duration;
 
+use random::Random;
 use server::Server;
 use weir::limit::{
     self, Bound, Bucket, Claim, Decision, Denial, Ledger, Mode, Receipt, Rule, Rules, Settlement, Wait, global,
@@ -131,13 +139,13 @@ fn the_calendar_is_the_same() {
 fn leases_end_by_themselves_and_then_nothing_is_settled() {
     let mut redis = Server::start();
     let rules = Rules { concurrent: enforced(2), tokens: enforced(per_minute(1000)), ..Rules::default() };
-    let short = Claim { lease: Duration::from_millis(60), ..claim(100, 0) };
+    let short = Claim { lease: Duration::from_millis(300), ..claim(100, 0) };
     let receipt = redis.decide(&global::take(SUBJECT, "a", &rules, &short), &rules, &short).receipt;
     redis.decide(&global::take(SUBJECT, "b", &rules, &short), &rules, &short);
     let third = global::take(SUBJECT, "c", &rules, &short);
     let refused = redis.decide(&third, &rules, &short).denied;
     assert_eq!(refused, [Denial { bound: Bound::Concurrent, wait: Wait::Unknown }]);
-    std::thread::sleep(Duration::from_millis(70));
+    std::thread::sleep(Duration::from_millis(310));
     assert_eq!(redis.decide(&third, &rules, &short).denied, []);
     let settlement = Settlement { requests: 1, tokens: 0, usd: NanoUsd(0) };
     assert_eq!(redis.send(&global::settle(SUBJECT, "a", &rules, &receipt, &settlement)), Reply::Integer(0));
@@ -154,6 +162,18 @@ fn a_claim_whose_answer_was_lost_can_be_settled() {
     redis.send(&global::settle(SUBJECT, "a", &rules, &Receipt { at, claim: lost, charged: 0 }, &settlement));
     let whole = claim(1000, 100);
     assert_eq!(redis.decide(&global::take(SUBJECT, "b", &rules, &whole), &rules, &whole).denied, []);
+}
+
+#[test]
+fn only_the_window_that_was_charged_is_settled() {
+    let mut redis = Server::start();
+    let rules = Rules { hour: enforced(NanoUsd(100)), ..Rules::default() };
+    let whole = claim(0, 100);
+    let Receipt { at, .. } = redis.decide(&global::take(SUBJECT, "a", &rules, &whole), &rules, &whole).receipt;
+    let an_hour_ago = Receipt { at: at - Duration::from_secs(3600), claim: whole, charged: 8 };
+    let settlement = Settlement { requests: 0, tokens: 0, usd: NanoUsd(0) };
+    redis.send(&global::settle(SUBJECT, "a", &rules, &an_hour_ago, &settlement));
+    assert_eq!(redis.decide(&global::take(SUBJECT, "b", &rules, &whole), &rules, &whole).denied.len(), 1);
 }
 
 #[test]
@@ -212,6 +232,24 @@ fn foreign_and_absurd_values_are_bounded() {
     }
     let rules = Rules { concurrent: enforced(1), ..Rules::default() };
     assert_eq!(redis.decide(&global::take(SUBJECT, "a", &rules, &small), &rules, &small).denied, []);
+}
+
+#[test]
+fn after_a_clock_that_stepped_back_limits_recover() {
+    let mut redis = Server::start();
+    let fast = Bucket { rate: Rate { count: 1000, per: Duration::from_secs(1) }, burst: 10 };
+    let rules = Rules { requests: enforced(fast), hour: enforced(NanoUsd(100)), ..Rules::default() };
+    let small = claim(0, 1);
+    let at = redis.decide(&global::take(SUBJECT, "a", &rules, &small), &rules, &small).receipt.at;
+    let (a_day_ahead, hour) = ((at + Duration::from_secs(86_400)).as_micros().to_string(), at.as_secs() / 3600);
+    redis.call(&["HSET", USED, "r", &a_day_ahead, "H", &(hour + 24).to_string()]);
+    let refused = redis.decide(&global::take(SUBJECT, "b", &rules, &small), &rules, &small).denied;
+    assert_eq!(refused, [Denial { bound: Bound::Requests, wait: Wait::For(Duration::from_millis(11)) }]);
+    let Reply::Bulk(kept) = redis.call(&["HGET", USED, "H"]) else { panic!("no hour is kept") };
+    let kept: u64 = String::from_utf8_lossy(&kept).parse().unwrap();
+    assert!((hour + 1..=hour + 2).contains(&kept), "{kept} {hour}");
+    std::thread::sleep(Duration::from_millis(11));
+    assert_eq!(redis.decide(&global::take(SUBJECT, "b", &rules, &small), &rules, &small).denied, []);
 }
 
 #[test]
@@ -312,50 +350,4 @@ fn per_minute(count: u64) -> Bucket {
 
 fn claim(tokens: u64, usd: u64) -> Claim {
     Claim { tokens, usd: NanoUsd(usd), lease: Duration::from_secs(600) }
-}
-
-/// Marsaglia's xorshift: the same sequence on every run, except that Redis's clock goes on.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % bound
-    }
-
-    fn rule<T>(&mut self, bound: T) -> Option<Rule<T>> {
-        match self.below(6) {
-            0 => None,
-            1 | 2 => Some(Rule { bound, mode: Mode::Observe }),
-            _ => Some(Rule { bound, mode: Mode::Enforce }),
-        }
-    }
-
-    /// Limits that are reached and recover within milliseconds, or do not.
-    fn rules(&mut self) -> Rules {
-        let count = [7, 1000, 60_000, 999_983, 1_000_000_000][self.below(5) as usize];
-        let per = Duration::from_secs([1, 60, 3600][self.below(3) as usize]);
-        let requests = Bucket { rate: Rate { count, per }, burst: 1 + self.below(20) };
-        let tokens = Bucket { rate: Rate { count: 1 + self.below(5_000_000), per }, burst: 1 + self.below(5000) };
-        let (concurrent, [hour, day, month]) =
-            (1 + self.below(20) as u32, [(); 3].map(|()| NanoUsd(1 + self.below(20_000))));
-        Rules {
-            requests: self.rule(requests),
-            tokens: self.rule(tokens),
-            concurrent: self.rule(concurrent),
-            hour: self.rule(hour),
-            day: self.rule(day),
-            month: self.rule(month),
-        }
-    }
-
-    fn claim(&mut self) -> Claim {
-        claim(self.below(1500), self.below(1500))
-    }
-
-    fn settlement(&mut self) -> Settlement {
-        Settlement { requests: self.below(2), tokens: self.below(3000), usd: NanoUsd(self.below(3000)) }
-    }
 }

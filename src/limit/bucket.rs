@@ -50,7 +50,7 @@ impl Bucket {
         match used.cmp(&claimed) {
             Ordering::Greater => (self.later(full_at, now) + (used - claimed)).min(self.bound(now)),
             Ordering::Less if full_at > now => self.later(full_at, now).saturating_sub(claimed - used).max(now),
-            _ => full_at,
+            _ => self.bounded(full_at, now),
         }
     }
 
@@ -79,7 +79,12 @@ impl Bucket {
     /// The instant from which a claim counts: not in the past, and, after a clock that stepped back or a record that
     /// somebody else wrote, not beyond the deepest debt.
     fn later(&self, full_at: Micros, now: Micros) -> Micros {
-        full_at.min(self.bound(now)).max(now)
+        self.bounded(full_at, now).max(now)
+    }
+
+    /// The instant, but not beyond the deepest debt.
+    pub(super) fn bounded(&self, full_at: Micros, now: Micros) -> Micros {
+        full_at.min(self.bound(now))
     }
 
     fn bound(&self, now: Micros) -> Micros {

@@ -7,8 +7,10 @@ use super::state::{ONE, State};
 use super::window::Period;
 use super::{Bound, Claim, Decision, Ledger, Receipt, Rules, Settlement};
 
-/// Claims. If nothing refuses, the claim is charged; else the ledger stays as it was.
+/// Claims. If nothing refuses, the claim is charged; else the ledger stays as it was, unless the clock has stepped back
+/// since: then it is changed so that it recovers, and needs to be stored, too.
 pub fn take(rules: &Rules, ledger: &mut Ledger, now: Duration, claim: &Claim) -> Decision {
+    ledger.bound(rules, micros(now));
     let before = ledger.state(micros(now));
     let excess = before.excess(rules, claim);
     if !excess.denied.is_empty() {
@@ -60,6 +62,18 @@ impl Ledger {
             day: self.day.at(Period::Day, now),
             month: self.month.at(Period::Month, now),
         }
+    }
+
+    /// Forgets what lies too far ahead. A bound that moved along with the clock would be as far away at the next claim.
+    fn bound(&mut self, rules: &Rules, now: Micros) {
+        for (rule, full_at) in [(&rules.requests, &mut self.requests), (&rules.tokens, &mut self.tokens)] {
+            if let Some(rule) = rule {
+                *full_at = rule.bound.bounded(*full_at, now);
+            }
+        }
+        self.hour = self.hour.bounded(Period::Hour, now);
+        self.day = self.day.bounded(Period::Day, now);
+        self.month = self.month.bounded(Period::Month, now);
     }
 
     /// Charges those limits whose bits are given, and gives back those that were charged in full: what debt swallowed

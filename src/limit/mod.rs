@@ -217,5 +217,7 @@ pub struct Settlement {
     pub usd: NanoUsd,
 }
 
+#[cfg(all(test, not(target_family = "wasm")))]
+mod laws;
 #[cfg(test)]
 mod tests;

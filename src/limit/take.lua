@@ -9,9 +9,13 @@ local used,held,id,lease,force=KEYS[1],KEYS[2],ARGV[1],ARGV[2]+0,ARGV[4]=='1'
 local t=call('TIME')
 local now=t[1]*1e6+t[2]
 
--- What is stored, as a whole number from 0 to top: nan is not above 0.
-local function int(v,top)
-  v=tonumber(v) or 0
+-- Number k of what was used, as a whole number from 0 to top: nan is not above 0. What was beyond is stored, or else
+-- it would be as far ahead at the next claim.
+local F={'r','t','H','h','D','d','M','m'}
+local h=call('HMGET',used,unpack(F))
+local function int(k,top)
+  local v=tonumber(h[k]) or 0
+  if v>top then call('HSET',used,F[k],top) end
   return v>=0 and f(min(v,top)) or 0
 end
 
@@ -26,13 +30,12 @@ local ids={f(now/36e8),day,12*(400*e+y)+f((5*d+2)/153)}
 
 call('ZREMRANGEBYSCORE',held,-now,now)
 local count=call('ZCOUNT',held,0,now+2e11)
-local h=call('HMGET',used,'r','t','H','h','D','d','M','m')
 local old,new,bits,sign,refused={},{},0,1,false
 for i=0,5 do
   local top,n,fits=ARGV[3*i+5]+0,ARGV[3*i+6]+0
   local limited=top>=0
   if i<2 then
-    local v=int(h[i+1],limited and now+2*top or 4e15)
+    local v=int(i+1,limited and now+2*top or 4e15)
     local to,most=max(v,now)+n,now+top*(force and 2 or 1)
     fits=to<=most
     old[i+1],new[i+1]=v,limited and (fits or force) and min(to,most) or v
@@ -41,7 +44,7 @@ for i=0,5 do
     sign=(fits or not limited) and 1 or -1
   else
     local k=2*i-3
-    local v,w=int(h[k],ids[i-2]+1),int(h[k+1],4e15)
+    local v,w=int(k,ids[i-2]+1),int(k+1,4e15)
     if v<ids[i-2] then v,w=ids[i-2],0 end
     fits=w+n<=top
     old[k],old[k+1],new[k],new[k+1]=v,w,v,min(w+n,4e15)
@@ -59,7 +62,9 @@ if mine then
   return {now,mine-mine%64-lease,mine%64,count,unpack(old)}
 end
 if refused then return {now,now,-1,count,unpack(old)} end
-call('HSET',used,'r',new[1],'t',new[2],'H',new[3],'h',new[4],'D',new[5],'d',new[6],'M',new[7],'m',new[8])
+local set={}
+for k,v in ipairs(new) do set[2*k-1],set[2*k]=F[k],v end
+call('HSET',used,unpack(set))
 local till=now+lease
 call('ZADD',held,sign*(till-till%64+bits),id)
 call('PEXPIRE',used,ARGV[3])

@@ -59,14 +59,16 @@ impl Period {
 }
 
 impl Window {
-    /// The window as it counts now. A later one begins at nothing. After a clock that stepped back the money stays
-    /// spent, in the window it was spent in, but that lies one window ahead at most.
+    /// The window as it counts now: a later one begins at nothing.
     pub(super) fn at(self, period: Period, now: Micros) -> Window {
         let current = period.id(now);
-        match self.id < current {
-            true => Window { id: current, spent: 0 },
-            false => Window { id: self.id.min(current + 1), spent: self.spent.min(MOST) },
-        }
+        if self.id < current { Window { id: current, spent: 0 } } else { self.bounded(period, now) }
+    }
+
+    /// After a clock that stepped back the money stays spent, in the window it was spent in, but that lies one window
+    /// ahead at most.
+    pub(super) fn bounded(self, period: Period, now: Micros) -> Window {
+        Window { id: self.id.min(period.id(now) + 1), spent: self.spent.min(MOST) }
     }
 
     /// With so much more spent.
