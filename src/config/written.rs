@@ -58,6 +58,9 @@ pub struct Vendor {
     /// A PEM file with the certificate authorities to trust instead of the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<String>,
+    /// Whether it is asked to count the tokens of every stream; it is unless this is false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_usage: Option<bool>,
 }
 
 /// `credential: {env: NAME}` or `credential: {file: /path}`.
@@ -80,6 +83,9 @@ pub struct Model {
     /// Who serves it, in order of preference.
     #[serde(default)]
     pub serve: Vec<Hop>,
+    /// What it costs at those of them that name no other price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
 }
 
 /// One of a model's `serve`.
@@ -91,6 +97,26 @@ pub struct Hop {
     /// The model's name at this vendor, where it differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// What it costs there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
+}
+
+/// `price`, in dollars per million tokens.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct Price {
+    /// Of the prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<f64>,
+    /// Of the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<f64>,
+    /// Of the prompt, where the vendor had it in its cache.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached_input: Option<f64>,
+    /// Of the prompt, where the vendor put it into its cache.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_write: Option<f64>,
 }
 
 /// One of `keys`.

@@ -81,7 +81,7 @@ fn answer_to(request: &Request, created: u64) -> Reply {
 
 fn whole(head: AnswerHead, text: String, usage: Usage) -> Vec<u8> {
     let (reasoning, refusal, tool_calls) = Default::default();
-    Answer { head, text, reasoning, refusal, tool_calls, finish: Finish::Stop, usage }.render()
+    Answer { head, text, reasoning, refusal, tool_calls, finish: Finish::Stop, usage: Some(usage) }.render()
 }
 
 fn streamed(head: &AnswerHead, text: &str, usage: Option<Usage>) -> Vec<u8> {

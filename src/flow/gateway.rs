@@ -16,15 +16,16 @@
 
 use std::rc::Rc;
 
-use crate::auth;
 use crate::chat::Request;
+use crate::chat::request::Delivery;
 use crate::config::{Config, Key, Model};
 use crate::flow::endpoint::{self, Serves};
-use crate::flow::exchange::{Exchange, Outcome, vendor_name};
-use crate::flow::{Effect, Flow, Head, Headers, Part, Reads, Reply, Step, World};
+use crate::flow::exchange::{Exchange, Outcome, Source, Spent, vendor_name};
+use crate::flow::{Effect, Flow, Head, Headers, Part, Reads, Reply, Step, Text, World};
 use crate::metric::Labels;
 use crate::refusal::{Refusal, Surface};
 use crate::route::Plan;
+use crate::{account, auth};
 
 /// The state of one client's stream.
 #[derive(Debug, Default)]
@@ -267,6 +268,7 @@ fn answer(forwarded: Forwarded, world: &mut World<'_>) -> Step<Gateway> {
                     let labels = Labels { status: 200, vendor, ..forwarded.labels };
                     let effects = headers
                         .into_iter()
+                        .chain(price_tag(exchange))
                         .map(|(name, value)| Effect::ResponseHeader(name.into(), Some(value)))
                         .collect();
                     return Step::pass(Gateway::Answering(Forwarded { labels, ..forwarded }), effects);
@@ -289,6 +291,14 @@ fn trail(exchange: &Exchange, config: &Config) -> Headers {
         headers.push(("x-weir-model", last.hop.model.clone().into()));
     }
     headers
+}
+
+/// What a whole answer costs, if that is certain. A stream's headers go before anybody has counted its tokens.
+fn price_tag(exchange: &Exchange) -> Option<(&'static str, Text)> {
+    let whole = exchange.request.delivery() == Delivery::Whole;
+    let spent = exchange.spent().filter(|spent| whole && spent.source == Source::Vendor);
+    let cost = spent.as_ref().and_then(Spent::cost)?;
+    Some(("x-weir-cost-usd", account::dollars(cost).into()))
 }
 
 fn failure_log(refusal: &Refusal, trail: &Headers) -> Effect {

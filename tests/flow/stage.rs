@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use weir::config::{Config, parse_json};
-use weir::flow::exchange::Exchanges;
+use weir::flow::exchange::{Exchanges, Source};
 use weir::flow::gateway::Gateway;
 use weir::flow::vendor::Vendor;
 use weir::flow::{Effect, Flow, Head, Part, Reads, Step, Verdict, World};
@@ -65,6 +65,7 @@ impl Stage {
                 {"name": "both", "serve": [{"vendor": "first"}, {"vendor": "second", "model": "deployed"}]},
                 {"name": "lone", "serve": [{"vendor": "first"}]},
                 {"name": "unserved", "serve": []},
+                {"name": "priced", "serve": [{"vendor": "first"}], "price": {"input": 2, "output": 10, "cached_input": 1}},
             ],
             "keys": [
                 {"name": "all", "sha256": digest("all")},
@@ -242,6 +243,12 @@ impl<'s> Client<'s> {
 
     pub fn answer(&self) -> &Message {
         self.answer.as_ref().unwrap()
+    }
+
+    /// What the exchange says at this moment: tokens of the prompt and of the answer, and who counted them.
+    pub fn spent(&mut self) -> Option<(u64, u64, Source)> {
+        let exchange = self.stage.exchanges.get(EXCHANGE.get()?)?;
+        exchange.spent().map(|spent| (spent.usage.prompt, spent.usage.completion, spent.source))
     }
 
     /// The stream is over; what is counted: method, endpoint, status, vendor, model.

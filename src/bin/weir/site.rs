@@ -85,7 +85,7 @@ fn recast(written: &mut Written, config: &Config) -> Result<Cast, String> {
     let echo = present.first().ok_or(NOBODY)?;
     if present.iter().all(|name| is_echo(name)) && present.len() < config.vendors.len() {
         for model in &mut written.models {
-            model.serve = vec![written::Hop { vendor: echo.clone(), model: None }];
+            model.serve = vec![written::Hop { vendor: echo.clone(), model: None, price: None }];
         }
         return Ok(Cast::StandIn);
     }

@@ -6,6 +6,7 @@
 
 mod key;
 mod model;
+mod price;
 mod redis;
 mod vendor;
 
@@ -38,12 +39,12 @@ fn whole(written: &written::Written, form: Form, problems: &mut Problems) -> Opt
     let admin = problems.keep("admin", written.admin.parse());
     apart(listen, admin.as_ref(), problems);
     let vendors = vendor::vendors(written, problems);
-    let models = model::models(written, form, problems);
+    let models = model::models(written, vendors.as_deref(), form, problems);
     let keys = key::keys(written, listen, problems);
     let routing = routing(&written.routing, problems);
     let limits = limits(&written.limits, problems);
     let redis = written.redis.as_ref().map(|written| redis::redis(written, problems));
-    Some(Config {
+    let config = Config {
         listen: listen?,
         admin: admin?,
         vendors: vendors?,
@@ -53,7 +54,9 @@ fn whole(written: &written::Written, form: Form, problems: &mut Problems) -> Opt
         limits: limits?,
         tenants: Vec::new(),
         redis: redis.flatten(),
-    })
+    };
+    price::budgets(&config, problems);
+    Some(config)
 }
 
 fn apart(listen: Option<SocketAddr>, admin: Option<&Admin>, problems: &mut Problems) {
