@@ -93,6 +93,13 @@ impl Refusal {
         Refusal::new(401, "unauthorized", INVALID, message).code("invalid_api_key")
     }
 
+    /// 503: only Redis knows whether the key is good, and it is absent.
+    pub fn key_store_absent() -> Refusal {
+        let message = "the gateway cannot look this API key up at the moment, try again";
+        let refusal = Refusal::new(503, "key_store_absent", SERVER, message).code("key_store_unavailable");
+        Refusal { retry_after: Some(Duration::from_secs(1)), ..refusal }
+    }
+
     /// 403: a good key without permission for this model.
     pub fn forbidden(model: &str) -> Refusal {
         let message = format!("this API key has no permission for the model {model:?}");

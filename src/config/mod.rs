@@ -232,6 +232,8 @@ pub struct Redis {
     pub password: Option<Secret>,
     /// A file with the certificate authorities to trust instead of the system's.
     pub ca_file: Option<String>,
+    /// The Unix socket of Envoy's Redis proxy: an absolute path, or `@` and a name without a file.
+    pub socket: String,
     /// How long an answer may take.
     pub timeout: Duration,
 }

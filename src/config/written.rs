@@ -147,6 +147,9 @@ pub struct Redis {
     /// A PEM file with the certificate authorities to trust instead of the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<String>,
+    /// The Unix socket of Envoy's Redis proxy: an absolute path, or `@name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socket: Option<String>,
     /// How long an answer may take.
     #[serde(default = "redis_timeout")]
     pub timeout: Span,

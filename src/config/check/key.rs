@@ -5,9 +5,9 @@ use std::rc::Rc;
 
 use sha2::{Digest, Sha256};
 
-use super::{PLAIN, check_names, unknown};
+use super::{PLAIN, check_name, check_names, unknown};
 use crate::config::problem::Problems;
-use crate::config::{DEMO_KEY, Key, Permission, written};
+use crate::config::{Config, DEMO_KEY, Key, Permission, read, written};
 use crate::limit::Rules;
 
 /// Every key, if all are right.
@@ -29,27 +29,56 @@ pub(super) fn keys(
             problems.note(format!("keys[{i}].sha256"), format!("is the digest of keys[{first}] too"));
         }
     }
+    let names = Names { models: written.models.iter().map(|model| model.name.as_str()).collect() };
     let checked: Vec<_> = written
         .keys
         .iter()
         .zip(digests)
         .enumerate()
-        .map(|(i, (key, sha256))| {
-            let models = permission(key, &format!("keys[{i}].models"), &written.models, problems)?;
-            Some(Rc::new(Key {
-                name: key.name.clone(),
-                sha256: sha256?,
-                tenant: None,
-                models,
-                vendors: Permission::All,
-                expires: None,
-                enabled: true,
-                admin: false,
-                rules: Rules::default(),
-            }))
-        })
+        .map(|(i, (key, sha256))| one_key(key, sha256, &format!("keys[{i}]."), &names, problems).map(Rc::new))
         .collect();
     checked.into_iter().collect()
+}
+
+/// What a key may refer to, by name; the index of a name is that of the thing.
+struct Names<'n> {
+    models: Vec<&'n str>,
+}
+
+/// All of a key but its name and its digest, which are known not to be another's. Paths begin with `at`.
+fn one_key(
+    key: &written::Key,
+    sha256: Option<[u8; 32]>,
+    at: &str,
+    names: &Names<'_>,
+    problems: &mut Problems,
+) -> Option<Key> {
+    let models = permission("model", key.models.as_deref(), &format!("{at}models"), &names.models, problems)?;
+    Some(Key {
+        name: key.name.clone(),
+        sha256: sha256?,
+        tenant: None,
+        models,
+        vendors: Permission::All,
+        expires: None,
+        enabled: true,
+        admin: false,
+        rules: Rules::default(),
+    })
+}
+
+impl Config {
+    /// A key that is kept elsewhere: a JSON object like one of `keys`, but for the digest, by which it was found.
+    pub fn stored_key(&self, sha256: [u8; 32], json: &[u8]) -> Result<Key, Problems> {
+        let (written, mut problems): (written::Key, Problems) = read::json(json)?;
+        check_name("name", &written.name, PLAIN, &mut problems);
+        if !written.sha256.is_empty() {
+            problems.note("sha256", "a stored key has none: it is found by it");
+        }
+        let names = Names { models: self.models.iter().map(|model| model.name.as_str()).collect() };
+        let key = one_key(&written, Some(sha256), "", &names, &mut problems);
+        key.filter(|_| problems.is_empty()).ok_or(problems)
+    }
 }
 
 /// The text is not repeated: somebody may have put the key itself here.
@@ -71,15 +100,21 @@ fn from_hex(text: &str) -> Option<[u8; 32]> {
     bytes.try_into().ok().filter(|_| text.len() == 64)
 }
 
-fn permission(key: &written::Key, at: &str, models: &[written::Model], problems: &mut Problems) -> Option<Permission> {
-    let Some(names) = &key.models else { return Some(Permission::All) };
+fn permission(
+    what: &str,
+    allowed: Option<&[String]>,
+    at: &str,
+    known: &[&str],
+    problems: &mut Problems,
+) -> Option<Permission> {
+    let Some(names) = allowed else { return Some(Permission::All) };
     if names.is_empty() {
-        problems.note(at, "allows nothing; leave it out to allow every model");
+        problems.note(at, format!("allows nothing; leave it out to allow every {what}"));
     }
     let mut indices = Vec::new();
     for (i, name) in names.iter().enumerate() {
-        let position = models.iter().position(|model| model.name == *name);
-        let index = position.ok_or_else(|| unknown("model", name, models.iter().map(|model| &*model.name)));
+        let position = known.iter().position(|known| known == name);
+        let index = position.ok_or_else(|| unknown(what, name, known.iter().copied()));
         indices.push(problems.keep(format!("{at}[{i}]"), index));
     }
     indices.into_iter().collect::<Option<Vec<usize>>>().map(Permission::Only)

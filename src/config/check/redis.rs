@@ -1,5 +1,7 @@
 //! `redis`.
 
+use std::net::SocketAddr;
+
 use crate::config::problem::Problems;
 use crate::config::{Redis, address, written};
 use crate::unit::Span;
@@ -7,7 +9,7 @@ use crate::unit::Span;
 use super::vendor::secret;
 
 /// The Redis, if it is right.
-pub(super) fn redis(written: &written::Redis, problems: &mut Problems) -> Option<Redis> {
+pub(super) fn redis(written: &written::Redis, listen: Option<SocketAddr>, problems: &mut Problems) -> Option<Redis> {
     if written.urls.is_empty() {
         problems.note("redis.urls", "at least one is needed, for example redis://127.0.0.1:6379");
     }
@@ -36,12 +38,17 @@ pub(super) fn redis(written: &written::Redis, problems: &mut Problems) -> Option
     if !(1..=10_000).contains(&timeout.as_millis()) {
         problems.note("redis.timeout", "must be between 1ms and 10s");
     }
+    let socket = match &written.socket {
+        Some(socket) => problems.keep("redis.socket", address::socket(socket)),
+        None => listen.map(|listen| format!("@weir-redis-{}", listen.port())),
+    };
     Some(Redis {
         nodes,
         cluster: written.cluster,
         username: written.username.clone(),
         password: password.flatten(),
         ca_file: written.ca_file.clone(),
+        socket: socket?,
         timeout,
     })
 }
