@@ -4,8 +4,8 @@
 //! `;;label=value` in a name and takes it out. The label `method` stands last in a name: Envoy's own expressions also
 //! run, and one of them would read a response code out of a last label that ends in `_rq_503`.
 
-/// Every label of every metric, in the order in which `/metrics` shows them.
-pub const LABELS: [&str; 5] = ["method", "endpoint", "status", "vendor", "model"];
+/// Every label of every metric, in the order in which `/metrics` shows them; first those of requests.
+pub const LABELS: [&str; 6] = ["method", "endpoint", "status", "vendor", "model", "result"];
 
 /// What `api_gateway_requests_total` counts a request under.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +46,21 @@ impl Labels {
             ],
         )
     }
+}
+
+/// The counter of calls to Redis, each of which carries many commands.
+pub fn redis_batches(ok: bool) -> String {
+    name("api_gateway_redis_batches_total", &[("result", if ok { "ok" } else { "failed" })])
+}
+
+/// The counter of what was not asked because Redis was absent or too much waited for it.
+pub fn redis_skipped() -> String {
+    name("api_gateway_redis_skipped_total", &[])
+}
+
+/// The counter of what Redis was to be told and never was.
+pub fn redis_dropped() -> String {
+    name("api_gateway_redis_dropped_total", &[])
 }
 
 fn name(metric: &str, labels: &[(&str, &str)]) -> String {

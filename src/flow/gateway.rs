@@ -3,6 +3,8 @@
 //! | state | what is known | what comes next |
 //! |---|---|---|
 //! | `Fresh` | nothing | the request's headers |
+//! | `Identifying` | what was shown as a key | what Redis knows of it, or the whole body |
+//! | `IdentifyingWhole` | that, and the whole body | what Redis knows of the key |
 //! | `Reading` | who calls, and what | the whole body |
 //! | `Draining` | that the body is too large | its end, which is refused |
 //! | `Forwarded` | the exchange | a response from Envoy: an answer, or the end of all attempts |
@@ -16,13 +18,15 @@
 
 use std::rc::Rc;
 
-use crate::auth;
+use crate::auth::Digest;
 use crate::chat::Request;
 use crate::config::{Config, Key, Model};
 use crate::flow::endpoint::{self, Serves};
 use crate::flow::exchange::{Exchange, Outcome, vendor_name};
+use crate::flow::identify::{self, Identity};
 use crate::flow::{Effect, Flow, Head, Headers, Part, Reads, Reply, Step, World};
 use crate::metric::Labels;
+use crate::redis;
 use crate::refusal::{Refusal, Surface};
 use crate::route::Plan;
 
@@ -31,6 +35,10 @@ use crate::route::Plan;
 pub enum Gateway {
     /// Nothing has happened yet.
     Fresh,
+    /// Redis is asked who calls; the body, if there is one, is on its way.
+    Identifying(Stranger),
+    /// Redis is asked who calls, and the whole body is here.
+    IdentifyingWhole(Stranger, Vec<u8>),
     /// A chat request is permitted and its body is on its way.
     Reading(Caller),
     /// The body is too large; so many bytes of it are swallowed.
@@ -56,6 +64,15 @@ pub struct Caller {
     labels: Labels,
 }
 
+/// Somebody with a key that only Redis can know.
+#[derive(Debug)]
+pub struct Stranger {
+    digest: Digest,
+    wants: Serves,
+    surface: Surface,
+    labels: Labels,
+}
+
 /// A request that is with a vendor.
 #[derive(Debug)]
 pub struct Forwarded {
@@ -71,7 +88,6 @@ impl Flow for Gateway {
         let path = path.split_once('?').map_or(path, |(path, _)| path);
         let (surface, method) = (Surface::of(path), head.text(":method").unwrap_or_default());
         let labels = Labels::new(method, endpoint::label(path));
-        let config = world.config;
         let served = check_headers(&head).and_then(|()| endpoint::find(method, path)).and_then(|serves| match serves {
             Serves::Health => Ok(reply(endpoint::health(world.now()), labels.clone())),
             // The query goes: Envoy would carry it into the admin interface's own.
@@ -79,15 +95,21 @@ impl Flow for Gateway {
                 let effects = vec![Effect::RequestHeader(":path".into(), Some(path.to_owned().into()))];
                 Ok(Step::pass(Gateway::Passing(labels.clone()), effects))
             }
-            Serves::Models => {
-                let key = identify(&head, config)?;
-                Ok(reply(endpoint::models(config, &key), labels.clone()))
-            }
-            Serves::Chat => {
-                let caller = Caller { surface, key: admit(&head, end, config)?, labels: labels.clone() };
-                let large = head.content_length().is_some_and(|length| length > config.limits.body_bytes as u64);
-                Ok(Step::hold(if large { Gateway::Draining(caller, 0) } else { Gateway::Reading(caller) }))
-            }
+            Serves::Models | Serves::Chat => Ok(match identify::identify(&head, world)? {
+                Identity::Known(key) => {
+                    let caller = Caller { surface, key, labels: labels.clone() };
+                    serve(serves, caller, &head, end, world.config)
+                }
+                Identity::Unknown(digest) => {
+                    let effects = vec![identify::question(&digest)];
+                    let stranger = Stranger { digest, wants: serves, surface, labels: labels.clone() };
+                    let state = match end && serves == Serves::Chat {
+                        true => Gateway::IdentifyingWhole(stranger, Vec::new()),
+                        false => Gateway::Identifying(stranger),
+                    };
+                    Step { effects, ..Step::hold(state) }
+                }
+            }),
         });
         served.unwrap_or_else(|refusal| refuse(&refusal, surface, labels, Headers::new()))
     }
@@ -95,6 +117,11 @@ impl Flow for Gateway {
     fn request_body(self, body: Part, world: &mut World<'_>) -> Step<Gateway> {
         let limit = world.config.limits.body_bytes;
         match (self, body) {
+            (Gateway::Identifying(stranger), Part::Whole(body)) if stranger.wants == Serves::Chat => {
+                Step::hold(Gateway::IdentifyingWhole(stranger, body))
+            }
+            // Redis answers in time; until then Envoy's own buffer is the bound.
+            (state @ (Gateway::Identifying(_) | Gateway::IdentifyingWhole(..)), _) => Step::hold(state),
             (Gateway::Reading(caller), Part::Whole(body)) if body.len() <= limit => forward(caller, body, world),
             (Gateway::Reading(caller), Part::Whole(body)) => drain(caller, 0, body.len(), true, limit),
             (Gateway::Reading(caller), Part::Held(size)) if size <= limit => Step::hold(Gateway::Reading(caller)),
@@ -113,7 +140,10 @@ impl Flow for Gateway {
                 Step::pass(Gateway::Ended(Labels { status: world.head().status(), ..labels }), Vec::new())
             }
             // Envoy answers in the filter's place, before the body is whole: too large, or too slow.
-            Gateway::Reading(Caller { surface, labels, .. }) | Gateway::Draining(Caller { surface, labels, .. }, _) => {
+            Gateway::Identifying(Stranger { surface, labels, .. })
+            | Gateway::IdentifyingWhole(Stranger { surface, labels, .. }, _)
+            | Gateway::Reading(Caller { surface, labels, .. })
+            | Gateway::Draining(Caller { surface, labels, .. }, _) => {
                 let refusal = interrupted(world.head().status(), world.config);
                 refuse(&refusal, surface, labels, Headers::new())
             }
@@ -125,11 +155,29 @@ impl Flow for Gateway {
         Step::pass(self, Vec::new())
     }
 
+    fn told(self, replies: Option<Vec<redis::Reply>>, world: &mut World<'_>) -> Step<Gateway> {
+        match self {
+            Gateway::Identifying(stranger) => introduce(stranger, replies, world),
+            Gateway::IdentifyingWhole(stranger, body) => {
+                let step = introduce(stranger, replies, world);
+                let part = match step.state.reads_request() {
+                    Reads::Whole => Part::Whole(body),
+                    Reads::Pieces => Part::Piece { bytes: body, end: true },
+                    Reads::Held | Reads::Nothing => return step,
+                };
+                step.state.request_body(part, world).after(step.effects)
+            }
+            state => Step::pass(state, Vec::new()),
+        }
+    }
+
     fn closed(self, world: &mut World<'_>) -> Vec<Effect> {
         let labels = match self {
             Gateway::Fresh | Gateway::Closed => return Vec::new(),
             Gateway::Ended(labels) => labels,
-            Gateway::Reading(Caller { labels, .. })
+            Gateway::Identifying(Stranger { labels, .. })
+            | Gateway::IdentifyingWhole(Stranger { labels, .. }, _)
+            | Gateway::Reading(Caller { labels, .. })
             | Gateway::Draining(Caller { labels, .. }, _)
             | Gateway::Passing(labels) => Labels { status: LEFT, ..labels },
             Gateway::Answering(Forwarded { exchange, labels, .. }) => {
@@ -146,7 +194,8 @@ impl Flow for Gateway {
 
     fn reads_request(&self) -> Reads {
         match self {
-            Gateway::Reading(_) => Reads::Whole,
+            Gateway::Identifying(_) | Gateway::Reading(_) => Reads::Whole,
+            Gateway::IdentifyingWhole(..) => Reads::Held,
             Gateway::Draining(..) => Reads::Pieces,
             _ => Reads::Nothing,
         }
@@ -176,18 +225,31 @@ fn check_headers(head: &Head) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The caller's key.
-fn identify(head: &Head, config: &Config) -> Result<Rc<Key>, Refusal> {
-    let api_keys: Vec<_> = head.values("x-api-key").collect();
-    let authorizations: Vec<_> = head.values("authorization").collect();
-    let secret = auth::shown(&api_keys, &authorizations)?;
-    let key = auth::identify(&config.keys, &auth::digest(secret));
-    key.cloned().ok_or_else(|| Refusal::unauthorized("this API key is not known"))
+/// What somebody gets whose key is known.
+fn serve(wants: Serves, caller: Caller, head: &Head, end: bool, config: &Config) -> Step<Gateway> {
+    if wants == Serves::Models {
+        return reply(endpoint::models(config, &caller.key), caller.labels);
+    }
+    if let Err(refusal) = admit(head, end, config) {
+        return refuse(&refusal, caller.surface, caller.labels, Headers::new());
+    }
+    let large = head.content_length().is_some_and(|length| length > config.limits.body_bytes as u64);
+    Step::hold(if large { Gateway::Draining(caller, 0) } else { Gateway::Reading(caller) })
+}
+
+/// Goes on with somebody of whom Redis said, or did not say, who it is.
+fn introduce(stranger: Stranger, replies: Option<Vec<redis::Reply>>, world: &mut World<'_>) -> Step<Gateway> {
+    let Stranger { digest, wants, surface, labels } = stranger;
+    let (key, effects) = identify::conclude(digest, replies, world);
+    let step = match key {
+        Ok(key) => serve(wants, Caller { surface, key, labels }, &world.head(), false, world.config),
+        Err(refusal) => refuse(&refusal, surface, labels, Headers::new()),
+    };
+    step.after(effects)
 }
 
 /// Checks all that can be checked of a chat request before its body is here.
-fn admit(head: &Head, end: bool, config: &Config) -> Result<Rc<Key>, Refusal> {
-    let key = identify(head, config)?;
+fn admit(head: &Head, end: bool, config: &Config) -> Result<(), Refusal> {
     if let Some(coding) = head.text("content-encoding").filter(|coding| !coding.eq_ignore_ascii_case("identity")) {
         return Err(Refusal::encoded(coding));
     }
@@ -198,7 +260,7 @@ fn admit(head: &Head, end: bool, config: &Config) -> Result<Rc<Key>, Refusal> {
     if end {
         return Err(Request::parse(Vec::new()).err().unwrap_or_else(|| Refusal::malformed("the request has no body")));
     }
-    Ok(key)
+    Ok(())
 }
 
 /// Sends a request on its way, or says why not.

@@ -8,15 +8,18 @@
 //! Laws that hold for every role: after a reply every later event is swallowed; [`Flow::closed`] is legal in every state
 //! and settles what is open; nothing here reads a clock, a header or a buffer except through its arguments.
 
+pub mod bridge;
 pub mod echo;
 pub mod endpoint;
 pub mod exchange;
 pub mod gateway;
+pub mod identify;
 pub mod vendor;
 
 use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::auth;
 use crate::config::Config;
 use crate::metric::Labels;
 use crate::redis;
@@ -165,6 +168,8 @@ pub struct World<'w> {
     pub config: &'w Config,
     /// The requests that are on their way to vendors, on this worker.
     pub exchanges: &'w mut Exchanges,
+    /// What this worker remembers of the keys that are kept in Redis.
+    pub keys: &'w mut auth::Memory,
     /// The records that all workers share.
     pub store: &'w dyn Store,
     /// Draws a random number.
@@ -238,6 +243,12 @@ impl<S> Step<S> {
     /// The stream is held.
     pub fn hold(state: S) -> Step<S> {
         Step { state, verdict: Verdict::Hold, effects: Vec::new() }
+    }
+
+    /// The same, with other effects before its own.
+    pub fn after(mut self, mut effects: Vec<Effect>) -> Step<S> {
+        effects.append(&mut self.effects);
+        Step { effects, ..self }
     }
 
     /// The client is answered.

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use weir::auth;
 use weir::config::{Config, parse_json};
 use weir::flow::exchange::Exchanges;
 use weir::flow::gateway::Gateway;
@@ -28,6 +29,7 @@ pub fn pass_seconds(seconds: u64) {
 pub struct Stage {
     config: Config,
     pub exchanges: Exchanges,
+    pub keys: auth::Memory,
     pub store: Memory,
 }
 
@@ -73,7 +75,7 @@ impl Stage {
             "limits": {"body_bytes": 1500},
         });
         let config = parse_json(config.to_string().as_bytes()).unwrap();
-        Stage { config, exchanges: Exchanges::new(0), store: Memory::default() }
+        Stage { config, exchanges: Exchanges::new(0), keys: auth::Memory::default(), store: Memory::default() }
     }
 
     /// A client whose request is good and on its way.
@@ -338,6 +340,7 @@ fn world(stage: &mut Stage) -> World<'_> {
     World {
         config: &stage.config,
         exchanges: &mut stage.exchanges,
+        keys: &mut stage.keys,
         store: &stage.store,
         random: || 0,
         clock: || Duration::from_secs(NOW.get()),

@@ -41,10 +41,15 @@ pub enum Cast {
 impl LeftOut {
     /// What to do about it.
     pub fn remedy(&self) -> String {
-        match &self.missing {
-            Secret::Env(name) => format!("set {name}"),
-            Secret::File(path) => format!("put its key into {path}"),
-        }
+        remedy(&self.missing, "its key")
+    }
+}
+
+/// Where a secret is to be put.
+pub fn remedy(missing: &Secret, what: &str) -> String {
+    match missing {
+        Secret::Env(name) => format!("set {name}"),
+        Secret::File(path) => format!("put {what} into {path}"),
     }
 }
 
