@@ -60,7 +60,7 @@ fn mirror<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
 fn mistyped(path: impl Display, text: String, problems: &mut Problems) {
     match path.to_string().as_str() {
         "." | "?" => problems.note("", text),
-        path if path.contains(".credential") => problems.note(path, NOT_HERE),
+        path if path.contains(".credential") || path.contains(".password") => problems.note(path, NOT_HERE),
         path => problems.note(path, text),
     }
 }

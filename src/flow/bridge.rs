@@ -54,3 +54,34 @@ impl Flow for Bridge {
         Reads::Nothing
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse_json;
+    use crate::flow::exchange::Exchanges;
+    use crate::flow::{Head, Verdict};
+    use crate::store::Memory;
+    use crate::test;
+
+    #[test]
+    fn lets_commands_pass_and_holds_their_end_back() {
+        let config = r#"{"vendors":[{"name":"e","kind":"echo"}],"models":[{"name":"m","serve":[{"vendor":"e"}]}]}"#;
+        let mut world = World {
+            config: &parse_json(config.as_bytes()).unwrap(),
+            exchanges: &mut Exchanges::new(0),
+            keys: &mut Default::default(),
+            store: &Memory::default(),
+            random: || 0,
+            clock: || std::time::Duration::ZERO,
+            head: Head::default,
+            exchange: || None,
+        };
+        let step = Bridge::Open.request_head(false, &mut world);
+        assert_eq!(step.verdict, Verdict::Pass);
+        let step = step.state.request_body(Part::Held(100), &mut world);
+        assert_eq!(step.verdict, Verdict::Pass);
+        let step = step.state.request_body(Part::Whole(Vec::new()), &mut world);
+        assert_eq!((step.verdict, step.effects), (Verdict::Hold, Vec::new()));
+    }
+}

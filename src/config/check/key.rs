@@ -70,6 +70,10 @@ fn one_key(
 impl Config {
     /// A key that is kept elsewhere: a JSON object like one of `keys`, but for the digest, by which it was found.
     pub fn stored_key(&self, sha256: [u8; 32], json: &[u8]) -> Result<Key, Problems> {
+        // To the reader, an array of the fields in their order would be as good.
+        if json.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Problems::one("", "must be a JSON object"));
+        }
         let (written, mut problems): (written::Key, Problems) = read::json(json)?;
         check_name("name", &written.name, PLAIN, &mut problems);
         if !written.sha256.is_empty() {
@@ -118,4 +122,36 @@ fn permission(
         indices.push(problems.keep(format!("{at}[{i}]"), index));
     }
     indices.into_iter().collect::<Option<Vec<usize>>>().map(Permission::Only)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Permission, parse_json};
+    use crate::test;
+
+    #[test]
+    fn a_stored_key_is_checked_like_one_of_the_file() {
+        let config = r#"{"vendors":[{"name":"e","kind":"echo"}],
+            "models":[{"name":"m","serve":[{"vendor":"e"}]},{"name":"n","serve":[{"vendor":"e"}]}]}"#;
+        let config = parse_json(config.as_bytes()).unwrap();
+        let key = config.stored_key([7; 32], br#" {"name":"a","models":["n"]}"#).unwrap();
+        assert_eq!((key.name.as_str(), key.sha256, key.models), ("a", [7; 32], Permission::Only(vec![1])));
+        assert!(config.stored_key([7; 32], br#"{"name":"a"}"#).is_ok_and(|key| key.models == Permission::All));
+        for (json, problem) in [
+            ("", "must be a JSON object"),
+            ("null", "must be a JSON object"),
+            (r#"["a"]"#, "must be a JSON object"),
+            ("{}", "name: missing"),
+            (r#"{"name":"a b"}"#, "name: must be 1 to 64 letters, digits or any of ._-"),
+            (r#"{"name":"a","models":[]}"#, "models: allows nothing; leave it out to allow every model"),
+            (r#"{"name":"","models":["x"]}"#, "name: missing\nmodels[0]: there is no model \"x\", only m, n"),
+            (r#"{"name":"a","sha256":"00"}"#, "sha256: a stored key has none: it is found by it"),
+            (r#"{"name":"a","model":["m"]}"#, "model: unknown key"),
+        ] {
+            assert_eq!(config.stored_key([7; 32], json.as_bytes()).unwrap_err().to_string(), problem, "{json}");
+        }
+        for json in ["{", "{}}", r#"{"name":"a"}x"#, r#"{"name":1}"#, "\u{feff}{}"] {
+            assert!(config.stored_key([7; 32], json.as_bytes()).is_err(), "{json}");
+        }
+    }
 }
