@@ -139,7 +139,8 @@ fn token(bytes: &[u8]) -> Result<Option<Split<'_, Token>>, Nonsense> {
         _ => {
             let length = match integer(line)? {
                 -1 => return Ok(Some((Token::Value(Reply::Nil), after))),
-                length => usize::try_from(length).map_err(|_| Nonsense::Number)?,
+                length if length < 0 => return Err(Nonsense::Number),
+                length => usize::try_from(length).map_err(|_| Nonsense::Size)?,
             };
             return if *kind == b'*' { array(length, after) } else { bulk(length, after) };
         }
