@@ -213,7 +213,7 @@ def test_a_value_that_is_no_string_is_refused(gateway, redis):
 def refused_and_named_once(gateway, key, where, problem):
     assert statuses(gateway, [key], 20) == [{401}]
     hint = where.removeprefix("weir:key:")[:8]
-    named = [line for line in gateway.log.read_text().splitlines() if f"the key {hint}.." in line]
+    named = until(lambda: [line for line in gateway.log.read_text().splitlines() if f"the key {hint}.." in line])
     assert 1 <= len(named) <= gateway.workers, named
     assert all(problem in line and "[warning]" in line for line in named), named
     assert where[17:] not in gateway.log.read_text()
@@ -381,7 +381,7 @@ def test_a_wrong_password_is_not_the_clients_trouble(front, servers):
         key, _ = kept(redis, gateway)
         assert status(gateway, key) == 503
         assert status(gateway, gateway.key) == 200
-        assert re.search("NOAUTH|WRONGPASS", warnings(gateway)[0])
+        assert re.search("NOAUTH|WRONGPASS", until(lambda: warnings(gateway))[0])
         gateway.secrets.append("right-password")
 
 
