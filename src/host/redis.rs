@@ -18,7 +18,9 @@ use crate::config::Redis;
 use crate::flow::Head;
 use crate::host::worker;
 use crate::metric;
-use crate::redis::line::{Asker, Ending, Line, Outcome, Turn};
+use crate::redis::breaker::Turn;
+use crate::redis::ending::Ending;
+use crate::redis::line::{Asker, Line, Other, Outcome};
 use crate::redis::{BRIDGE, Command, Reply};
 
 /// A stream on hold, as the desk sees it. The effective context is the stream's while it is told.
@@ -56,7 +58,11 @@ pub fn open(redis: Option<&Redis>) {
         hostcalls::set_tick_period(TICK).ok()?;
         Some(Bell { queue, rung: false, timeout: redis.timeout })
     });
-    DESK.with_borrow_mut(|desk| desk.bell = bell);
+    DESK.with_borrow_mut(|desk| {
+        desk.bell = bell;
+        let cluster = redis.is_some_and(|redis| redis.cluster);
+        desk.line.leads_to(if cluster { Other::Cluster } else { Other::Single });
+    });
 }
 
 /// Asks Redis for a stream. `false` if it would not answer: then the stream has to go on without.
@@ -205,7 +211,7 @@ thread_local! {
     static QUEUE: String = format!("weir-redis-{}-{:x}", worker::clock().as_nanos(), worker::random());
 }
 
-/// As often as [`crate::redis::line`] would probe an absent Redis at most.
+/// As often as [`crate::redis::breaker`] would probe an absent Redis at most.
 const TICK: Duration = Duration::from_millis(100);
 /// By so much Envoy's own timeout of a command comes first: then one silent node of a cluster costs the answers of that
 /// node, and not those of the whole call.

@@ -5,24 +5,32 @@
 //! Redis costs next to nothing, and without load the first command goes out at once.
 //!
 //! Redis may be absent. An ask is answered once, in time: with the replies, or with nothing, and then its stream decides
-//! alone. A tell must arrive, but nobody waits for it: it is kept and said again until Redis has heard it, within bounds,
-//! which is why it must not matter whether it is heard twice.
+//! alone. A tell must arrive, but nobody waits for it: each stands for itself, and what Redis did not hear is told again,
+//! later and within bounds, which is why it must not matter if it is heard twice.
 //!
 //! After a call that failed - no answer, an answer that is none, or nothing but errors that say that Redis was not
-//! reached - Redis counts as absent: asks are answered with nothing, at once. After a pause one call probes whether it
-//! is back. The pause doubles from [`FIRST_PAUSE`] to [`LONGEST_PAUSE`], so a Redis that is back is used again within
-//! that time, and one that is not costs one request per pause its patience.
+//! reached - Redis counts as absent: asks are answered with nothing, at once. After a pause a small call probes whether
+//! it is back. The pause doubles from [`FIRST_PAUSE`](super::breaker::FIRST_PAUSE) to
+//! [`LONGEST_PAUSE`](super::breaker::LONGEST_PAUSE), so a Redis that is back is used again within that time, and one that
+//! is not costs one request per pause its patience. In a cluster the commands of a call may all be for one node, so
+//! there it takes [`PATIENCE`] calls more; and a call of nothing but repetitions is no evidence at all, for they may wait
+//! for that node.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::resp::{self, Parser};
+use super::breaker::{Breaker, Strike, Turn};
+use super::ending::{Ending, unheard};
+use super::resp;
 use super::{Command, Reply};
 
-/// The line; [`Line::default`] is one on which nothing was said yet.
+/// The line; [`Line::default`] is one to a single Redis on which nothing was said yet.
 #[derive(Debug, Default)]
 pub struct Line {
+    patience: u32,
     gathered: VecDeque<Item>,
+    /// What was not heard, and when it may be told again, in that order.
+    again: VecDeque<(Duration, Item)>,
     asks: Load,
     tells: Load,
     call: Option<Call>,
@@ -53,29 +61,13 @@ struct Call {
     began: Duration,
 }
 
-/// Whether Redis is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Breaker {
-    /// As far as anybody knows.
-    #[default]
-    Closed,
-    /// It is not; nothing is said until then.
-    Open { until: Duration, pause: Duration },
-    /// One call finds out; the pause before it was this long.
-    Probing { pause: Duration },
-}
-
-/// How a call ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ending {
-    /// With this body.
-    Answer(Vec<u8>),
-    /// With an HTTP status that is no success: Envoy could not lead it to Redis.
-    Status(u16),
-    /// With nothing: it took too long, or its connection broke.
-    Silence,
-    /// It could not even begin.
-    Unsent,
+/// Who is at the other end of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Other {
+    /// One Redis.
+    Single,
+    /// A Redis Cluster.
+    Cluster,
 }
 
 /// What follows from the end of a call.
@@ -93,16 +85,12 @@ pub struct Outcome {
     pub turn: Option<Turn>,
 }
 
-/// A change that an operator wants to know.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Turn {
-    /// Redis counts as absent from now on; why.
-    Absent(String),
-    /// It is back.
-    Back,
-}
-
 impl Line {
+    /// Who is at the other end.
+    pub fn leads_to(&mut self, other: Other) {
+        self.patience = if other == Other::Cluster { PATIENCE } else { 0 };
+    }
+
     /// Asks. `false` if that is pointless now: Redis is absent, or too much waits already.
     #[must_use]
     pub fn ask(&mut self, asker: Asker, commands: Vec<Command>, now: Duration) -> bool {
@@ -139,7 +127,8 @@ impl Line {
 
     /// Whether [`Line::next`] has a call to make.
     pub fn is_due(&self, now: Duration) -> bool {
-        self.call.is_none() && !self.gathered.is_empty() && self.breaker.admits(now)
+        let repeats = self.again.front().is_some_and(|(at, _)| *at <= now);
+        self.call.is_none() && (repeats || !self.gathered.is_empty()) && self.breaker.admits(now)
     }
 
     /// The bytes of the next call, if it is time for one. [`Line::ended`] must follow.
@@ -147,27 +136,33 @@ impl Line {
         if !self.is_due(now) {
             return None;
         }
-        if let Breaker::Open { pause, .. } = self.breaker {
-            self.breaker = Breaker::Probing { pause };
-        }
+        let most = if self.breaker.begin() { PROBE } else { MOST_AT_ONCE };
         let (mut items, mut bytes, mut commands) = (Vec::new(), Vec::new(), 0);
-        while let Some(item) = self.gathered.pop_front() {
-            match item {
-                Item::Ask { .. } => self.asks.release(&item),
-                Item::Tell { .. } => self.tells.release(&item),
-            }
+        while commands < most && bytes.len() < MOST_BYTES_AT_ONCE {
+            let Some(item) = self.pop(now) else { break };
             for command in item.commands() {
                 resp::write(command, &mut bytes);
             }
             commands += item.commands().len();
             items.push(item);
-            if commands >= MOST_AT_ONCE || bytes.len() >= MOST_BYTES_AT_ONCE {
-                break;
-            }
         }
         bytes.extend_from_slice(resp::QUIT);
         self.call = Some(Call { items, began: now });
         Some(bytes)
+    }
+
+    /// The next thing to say: what is new, then what has to be said again.
+    fn pop(&mut self, now: Duration) -> Option<Item> {
+        let item = match self.gathered.pop_front() {
+            Some(item) => item,
+            None if self.again.front()?.0 <= now => self.again.pop_front()?.1,
+            None => return None,
+        };
+        match item {
+            Item::Ask { .. } => self.asks.release(&item),
+            Item::Tell { .. } => self.tells.release(&item),
+        }
+        Some(item)
     }
 
     /// Whether a call has run for longer than this.
@@ -180,31 +175,34 @@ impl Line {
         let mut outcome = Outcome::default();
         let Some(call) = self.call.take() else { return outcome };
         let commands = call.items.iter().map(|item| item.commands().len()).sum();
-        let failure = match replies(ending, commands) {
+        let is_evidence = call.items.iter().any(|item| !item.is_repeated());
+        let bad = match ending.replies(commands) {
             Ok(replies) => {
-                let absent = replies.iter().map(Reply::unheard).collect::<Option<Vec<_>>>();
-                let reason = absent.and_then(|errors| errors.first().map(|error| format!("it says {error:?}")));
-                self.answer(call.items, replies, &mut outcome);
-                reason
+                let unheard = unheard(&replies);
+                self.answer(call.items, replies, now, &mut outcome);
+                unheard.map(|error| (Strike::Unheard, format!("it says {error:?}")))
             }
             Err(reason) => {
-                self.leave_unanswered(call.items, &mut outcome);
-                Some(reason)
+                self.leave_unanswered(call.items, now, &mut outcome);
+                Some((Strike::Fatal, reason))
             }
         };
-        outcome.ok = failure.is_none();
-        match failure {
+        outcome.ok = bad.is_none();
+        match bad {
             None => outcome.turn = self.breaker.close(),
-            Some(reason) => {
-                outcome.turn = self.breaker.open(now).then_some(Turn::Absent(reason));
-                self.skip_asks(&mut outcome);
+            Some((Strike::Unheard, _)) if !is_evidence && !self.breaker.is_open() => {}
+            Some((strike, reason)) => {
+                outcome.turn = self.breaker.strike(strike, self.patience, now).then_some(Turn::Absent(reason));
             }
+        }
+        if self.breaker.is_open() {
+            self.skip_asks(&mut outcome);
         }
         outcome
     }
 
     /// To each its replies; what was told and not heard is kept.
-    fn answer(&mut self, items: Vec<Item>, replies: Vec<Reply>, outcome: &mut Outcome) {
+    fn answer(&mut self, items: Vec<Item>, replies: Vec<Reply>, now: Duration, outcome: &mut Outcome) {
         let mut replies = replies.into_iter();
         let mut unheard = Vec::new();
         for item in items {
@@ -219,10 +217,10 @@ impl Line {
                 }
             }
         }
-        outcome.dropped += self.keep(unheard);
+        outcome.dropped += self.keep(unheard, now);
     }
 
-    fn leave_unanswered(&mut self, items: Vec<Item>, outcome: &mut Outcome) {
+    fn leave_unanswered(&mut self, items: Vec<Item>, now: Duration, outcome: &mut Outcome) {
         let mut unheard = Vec::new();
         for item in items {
             match item {
@@ -230,16 +228,17 @@ impl Line {
                 tell @ Item::Tell { .. } => unheard.push(tell),
             }
         }
-        outcome.dropped += self.keep(unheard);
+        outcome.dropped += self.keep(unheard, now);
     }
 
-    /// Puts tells back to where they were, before everything that came later; how many were given up.
-    fn keep(&mut self, unheard: Vec<Item>) -> usize {
+    /// Keeps tells for another time; how many were given up.
+    fn keep(&mut self, unheard: Vec<Item>, now: Duration) -> usize {
         let mut dropped = 0;
-        for item in unheard.into_iter().rev() {
+        for item in unheard {
             match item {
                 Item::Tell { command, tries } if tries + 1 < TRIES && self.tells.takes(1, resp::size(&command)) => {
-                    self.gathered.push_front(Item::Tell { command, tries: tries + 1 });
+                    let item = Item::Tell { command, tries: tries + 1 };
+                    self.again.push_back((now.saturating_add(REST), item));
                 }
                 _ => dropped += 1,
             }
@@ -262,6 +261,10 @@ impl Line {
 }
 
 impl Item {
+    fn is_repeated(&self) -> bool {
+        matches!(self, Item::Tell { tries, .. } if *tries > 0)
+    }
+
     fn commands(&self) -> &[Command] {
         match self {
             Item::Ask { commands, .. } => commands,
@@ -288,56 +291,18 @@ impl Load {
     }
 }
 
-impl Breaker {
-    fn admits(self, now: Duration) -> bool {
-        match self {
-            Breaker::Closed => true,
-            Breaker::Open { until, .. } => now >= until,
-            Breaker::Probing { .. } => false,
-        }
-    }
+/// In a cluster of three of which one node is silent, one call of a lonely command in three is unheard; three in a row
+/// are rare, and few enough for a cluster that is silent altogether.
+pub const PATIENCE: u32 = 2;
 
-    /// A call failed; whether that is news.
-    fn open(&mut self, now: Duration) -> bool {
-        let was = *self;
-        let pause = match was {
-            Breaker::Closed => FIRST_PAUSE,
-            Breaker::Open { pause, .. } | Breaker::Probing { pause } => pause.saturating_mul(2).min(LONGEST_PAUSE),
-        };
-        *self = Breaker::Open { until: now.saturating_add(pause), pause };
-        was == Breaker::Closed
-    }
-
-    /// A call succeeded; whether that is news.
-    fn close(&mut self) -> Option<Turn> {
-        (std::mem::take(self) != Breaker::Closed).then_some(Turn::Back)
-    }
-}
-
-/// A reply for each command, or why there is none; the last one is that of QUIT.
-fn replies(ending: Ending, commands: usize) -> Result<Vec<Reply>, String> {
-    let body = match ending {
-        Ending::Answer(body) => body,
-        Ending::Status(504) | Ending::Silence => return Err("no answer in time".to_owned()),
-        Ending::Status(status) => return Err(format!("Envoy answers {status} in its place")),
-        Ending::Unsent => return Err("Envoy has no way to it".to_owned()),
-    };
-    let mut parser = Parser::default();
-    let mut replies = parser.feed(&body).map_err(|nonsense| format!("an answer that is not Redis's ({nonsense:?})"))?;
-    let whole = parser.is_between_replies() && replies.len() == commands + 1;
-    if whole && replies.pop() == Some(Reply::Text("OK".to_owned())) {
-        return Ok(replies);
-    }
-    Err(format!("{} replies to {commands} commands", replies.len()))
-}
-
-/// Long enough that a Redis that is down costs little, too short for anybody to notice that one hiccuped.
-pub const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// Half of the two seconds after which what needs Redis is to be right again.
-pub const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
-/// How often something is told: at one try per [`LONGEST_PAUSE`] about a minute, in which a Redis restarts.
+/// How long what was not heard rests before it is told again: so long that a node that is gone is not bothered, nor a
+/// silent one given much that it will do twice when it wakes up.
+const REST: Duration = Duration::from_millis(500);
+/// How often something is told: half a minute, or twice that while Redis is absent. A Redis restarts in that time.
 const TRIES: u32 = 64;
+
+/// What a probe carries; another one follows at once if it is good.
+const PROBE: usize = 16;
 
 /// What one call carries; Redis takes about a millisecond for a thousand commands.
 const MOST_AT_ONCE: usize = 1024;

@@ -4,8 +4,11 @@
 //! a tree, and an error can sit anywhere in it: when one node of a cluster is gone, an array holds its error beside the
 //! values of the others.
 //!
-//! [`resp`] is the language, [`line`] decides what is said when. How the bytes travel is `src/host`'s affair.
+//! [`resp`] is the language, [`line`] decides what is said when, [`breaker`] whether anything is, after how the last calls
+//! ended ([`ending`]). How the bytes travel is `src/host`'s affair.
 
+pub mod breaker;
+pub mod ending;
 pub mod line;
 pub mod resp;
 

@@ -103,10 +103,10 @@ class Cluster:
                    "--cluster-replicas", "1", "--cluster-yes"]
         env = {**os.environ, **({"REDISCLI_AUTH": self.password} if self.password else {})}
         subprocess.run(command, check=True, capture_output=True, env=env, timeout=30)
-        assert until(self._is_whole, 20), self.nodes[0]("CLUSTER", "NODES")
+        assert until(self.is_whole, 20), self.nodes[0]("CLUSTER", "NODES")
         return self
 
-    def _is_whole(self):
+    def is_whole(self):
         return all("cluster_state:ok" in node("CLUSTER", "INFO") and self.replicated(node) for node in self.nodes)
 
     @staticmethod

@@ -96,7 +96,8 @@ fn a_call_that_failed_answers_everybody_with_nothing() {
             turn: Some(Turn::Absent(reason.to_owned())),
         };
         assert_eq!(outcome, expected);
-        assert_eq!(said(line.next(after(100))), "b", "what was told is told again");
+        assert!(!line.is_due(after(499)));
+        assert_eq!(said(line.next(after(500))), "b", "what was told is told again");
     }
 }
 
@@ -125,10 +126,65 @@ fn tells_alone_probe_too() {
     let mut line = broken();
     assert_eq!(line.tell(get("b")), 0);
     assert!(!line.is_due(after(99)));
-    assert!(line.is_due(after(100)));
     assert_eq!(said(line.next(after(100))), "b");
-    assert_eq!(line.ended(answer(":1\r\n"), after(100)).turn, Some(Turn::Back));
-    assert!(!line.is_due(after(100)));
+    assert_eq!(line.ended(Ending::Silence, after(150)).turn, None);
+    assert!(!line.is_due(after(649)), "it rests");
+    assert_eq!(said(line.next(after(650))), "b");
+    assert_eq!(line.ended(answer(":1\r\n"), after(650)).turn, Some(Turn::Back));
+    assert!(!line.is_due(after(10_000)));
+}
+
+#[test]
+fn a_probe_is_small_and_prefers_what_is_new() {
+    let mut line = Line::default();
+    assert_eq!(line.tell(get("old").into_iter().cycle().take(100).collect()), 0);
+    line.next(NOW).unwrap();
+    line.ended(Ending::Silence, NOW);
+    assert!(line.ask(1, get("new"), after(600)));
+    let probe = said(line.next(after(600)));
+    assert!(probe.starts_with("new old") && probe.split(' ').count() == PROBE, "{probe}");
+    line.ended(answer(&":1\r\n".repeat(PROBE)), after(600));
+    assert_eq!(said(line.next(after(600))).split(' ').count(), 100 + 1 - PROBE, "the rest follows at once");
+}
+
+#[test]
+fn one_node_of_a_cluster_is_not_all_of_it() {
+    let mut line = Line::default();
+    line.leads_to(Other::Cluster);
+    let call = |line: &mut Line, replies: &str, milliseconds| {
+        assert!(line.ask(1, get("a"), after(milliseconds)));
+        line.next(after(milliseconds)).unwrap();
+        line.ended(answer(replies), after(milliseconds))
+    };
+    for _ in 0..3 {
+        for _ in 0..PATIENCE {
+            let outcome = call(&mut line, "-upstream failure\r\n", 0);
+            assert!(!outcome.ok && outcome.turn.is_none());
+        }
+        assert!(call(&mut line, ":1\r\n", 0).ok);
+    }
+    for _ in 0..PATIENCE {
+        call(&mut line, "-upstream failure\r\n", 0);
+    }
+    let outcome = call(&mut line, "-upstream failure\r\n", 0);
+    assert_eq!(outcome.turn, Some(Turn::Absent("it says \"upstream failure\"".to_owned())));
+    assert_eq!(call(&mut line, ":1\r\n", 100).turn, Some(Turn::Back));
+    assert!(line.ask(1, get("a"), after(100)));
+    line.next(after(100)).unwrap();
+    assert!(line.ended(Ending::Silence, after(100)).turn.is_some(), "silence is the trouble of all");
+}
+
+#[test]
+fn repetitions_are_no_evidence() {
+    let mut line = Line::default();
+    assert!(line.ask(1, get("a"), NOW));
+    assert_eq!(line.tell(get("b")), 0);
+    line.next(NOW).unwrap();
+    assert!(line.ended(answer(":1\r\n-upstream failure\r\n"), NOW).ok);
+    assert_eq!(said(line.next(after(500))), "b");
+    let outcome = line.ended(answer("-upstream failure\r\n"), after(500));
+    assert_eq!((outcome.ok, outcome.turn), (false, None));
+    assert!(line.ask(2, get("c"), after(500)), "Redis is not absent");
 }
 
 #[test]
@@ -142,10 +198,10 @@ fn errors_of_absence_are_not_heard() {
         line.ended(answer("-upstream failure\r\n-LOADING x\r\n-ERR no\r\n*2\r\n:1\r\n-upstream failure\r\n"), NOW);
     assert!(outcome.ok, "Redis has judged one command");
     assert_eq!(outcome.answers, [(1, Some(vec![Reply::Error("upstream failure".to_owned())]))]);
-    assert_eq!(said(line.next(NOW)), "b d e", "again, and in order");
-    let outcome = line.ended(answer("-upstream failure\r\n-upstream failure\r\n-LOADING x\r\n"), NOW);
+    assert_eq!(said(line.next(after(500))), "e b d", "again, after what is new");
+    let outcome = line.ended(answer("-upstream failure\r\n-upstream failure\r\n-LOADING x\r\n"), after(500));
     assert_eq!(outcome.turn, Some(Turn::Absent("it says \"upstream failure\"".to_owned())));
-    assert_eq!(said(line.next(after(100))), "b d e");
+    assert_eq!(said(line.next(after(1_000))), "e b d");
 }
 
 #[test]
@@ -185,10 +241,9 @@ fn what_is_never_heard_is_given_up() {
     let mut now = NOW;
     for _ in 0..TRIES {
         line.next(now).unwrap();
-        assert_eq!(line.gathered.len(), 0);
         let dropped = line.ended(Ending::Silence, now).dropped;
-        assert_eq!(dropped == 1, line.gathered.is_empty());
-        now += LONGEST_PAUSE;
+        assert_eq!(dropped == 1, line.again.is_empty());
+        now += Duration::from_secs(1);
     }
     assert_eq!(line.next(now), None);
 }
