@@ -6,7 +6,7 @@ WASM := target/wasm32-wasip1/release/weir.wasm
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock .cargo/config.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run check test bench clean
+.PHONY: help setup build run check test bench clean redis
 
 help: ## list these verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -28,7 +28,7 @@ clean: ## remove everything that was made; what setup installed stays
 	cargo clean
 	rm -rf dist
 
-test: setup build check $(VENV)/.suite $(VENV)/.node .tools/bin/wasm-bindgen-test-runner ## run every test
+test: setup build check redis $(VENV)/.suite $(VENV)/.node .tools/bin/wasm-bindgen-test-runner ## run every test
 	cargo test
 	PATH="$(CURDIR)/.tools/bin:$$PATH" cargo test --no-default-features --target wasm32-unknown-unknown \
 	  --lib --test flow --test golden
@@ -83,6 +83,15 @@ $(VENV)/.node: tests/clients/package.json
 	cd tests/clients && npm install --no-package-lock --no-audit --no-fund --silent
 	@mkdir -p $(VENV)
 	@touch $@
+
+# Real servers of Redis, which only the system's package manager has. Whoever may install packages need not do it.
+redis:
+	@found() { command -v redis-server && command -v redis-cli; }; \
+	as_root() { if [ "$$(id -u)" = 0 ]; then "$$@"; else sudo -n "$$@"; fi; }; \
+	found >/dev/null && exit; \
+	echo 'installing redis-server for the tests'; \
+	{ as_root apt-get update && as_root apt-get install -y --no-install-recommends redis-server; } >/dev/null 2>&1; \
+	found >/dev/null || { echo 'the tests need redis-server and redis-cli 7: apt-get install redis-server'; exit 1; }
 
 .tools/bin/wasm-bindgen-test-runner: Cargo.lock
 	cargo install --quiet --debug --root .tools wasm-bindgen-cli \

@@ -4,8 +4,62 @@
 //! `;;label=value` in a name and takes it out. The label `method` stands last in a name: Envoy's own expressions also
 //! run, and one of them would read a response code out of a last label that ends in `_rq_503`.
 
-/// Every label of every metric, in the order in which `/metrics` shows them.
-pub const LABELS: [&str; 5] = ["method", "endpoint", "status", "vendor", "model"];
+use crate::config::OnRedisFailure;
+use crate::limit::Mode;
+
+/// Something to count.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Counter {
+    /// A request that is over.
+    Request(Labels),
+    /// A request that a limit refused, or would have refused.
+    Limited {
+        /// Which limit.
+        limit: &'static str,
+        /// Whose: a key's, a tenant's, a model's, a vendor's.
+        role: &'static str,
+        /// The name of whose.
+        name: String,
+        /// Whether it did refuse.
+        mode: Mode,
+    },
+    /// A limit that Redis should have decided and did not.
+    Fallback(OnRedisFailure),
+    /// A vendor's answer whose usage it did not tell.
+    Unmetered {
+        /// The vendor.
+        vendor: String,
+    },
+}
+
+impl Counter {
+    /// The counter's name in Envoy.
+    pub fn name(&self) -> String {
+        match self {
+            Counter::Request(labels) => labels.requests_total(),
+            Counter::Limited { limit, role, name: of, mode } => {
+                let mode = match mode {
+                    Mode::Enforce => "enforce",
+                    Mode::Observe => "observe",
+                };
+                name("api_gateway_limited_total", &[("of", of), ("role", role), ("limit", limit), ("mode", mode)])
+            }
+            Counter::Fallback(policy) => {
+                let policy = match policy {
+                    OnRedisFailure::Local => "local",
+                    OnRedisFailure::Deny => "deny",
+                    OnRedisFailure::Allow => "allow",
+                };
+                name("api_gateway_limits_fallback_total", &[("policy", policy)])
+            }
+            Counter::Unmetered { vendor } => name("api_gateway_unmetered_total", &[("vendor", vendor)]),
+        }
+    }
+}
+
+/// Every label of every metric, in the order in which `/metrics` shows them; first those of requests.
+pub const LABELS: [&str; 11] =
+    ["method", "endpoint", "status", "vendor", "model", "role", "of", "limit", "mode", "policy", "result"];
 
 /// What `api_gateway_requests_total` counts a request under.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +100,21 @@ impl Labels {
             ],
         )
     }
+}
+
+/// The counter of calls to Redis, each of which carries many commands.
+pub fn redis_batches(ok: bool) -> String {
+    name("api_gateway_redis_batches_total", &[("result", if ok { "ok" } else { "failed" })])
+}
+
+/// The counter of what was not asked because Redis was absent or too much waited for it.
+pub fn redis_skipped() -> String {
+    name("api_gateway_redis_skipped_total", &[])
+}
+
+/// The counter of what Redis was to be told and never was.
+pub fn redis_dropped() -> String {
+    name("api_gateway_redis_dropped_total", &[])
 }
 
 fn name(metric: &str, labels: &[(&str, &str)]) -> String {

@@ -44,8 +44,32 @@ pub struct Refusal {
     pub message: String,
     /// How long to wait before another try, where that is known.
     pub retry_after: Option<Duration>,
+    /// What the client's SDK is told about trying again.
+    pub again: Again,
     /// The methods that the path takes, on a 405.
     pub allow: Option<&'static str>,
+}
+
+/// What `x-should-retry` says; the official SDKs obey it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// Nothing: the status decides.
+    AsUsual,
+    /// Another try, after the wait, has a chance.
+    Yes,
+    /// Another try within an SDK's patience is in vain.
+    No,
+}
+
+/// What of a limit is used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exhausted {
+    /// Requests, over time or at once.
+    Requests,
+    /// Tokens.
+    Tokens,
+    /// Money.
+    Budget,
 }
 
 impl Refusal {
@@ -58,6 +82,7 @@ impl Refusal {
             param: None,
             message: message.into(),
             retry_after: None,
+            again: Again::AsUsual,
             allow: None,
         }
     }
@@ -93,10 +118,23 @@ impl Refusal {
         Refusal::new(401, "unauthorized", INVALID, message).code("invalid_api_key")
     }
 
+    /// 503: only Redis knows whether the key is good, and it is absent.
+    pub fn key_store_absent() -> Refusal {
+        let message = "the gateway cannot look this API key up at the moment, try again";
+        let refusal = Refusal::new(503, "key_store_absent", SERVER, message).code("key_store_unavailable");
+        Refusal { retry_after: Some(Duration::from_secs(1)), ..refusal }
+    }
+
     /// 403: a good key without permission for this model.
     pub fn forbidden(model: &str) -> Refusal {
         let message = format!("this API key has no permission for the model {model:?}");
         Refusal::new(403, "forbidden", INVALID, message).code("model_not_allowed").param("model")
+    }
+
+    /// 403: a good key without permission for any vendor that could serve the request.
+    pub fn forbidden_vendors(model: &str) -> Refusal {
+        let message = format!("this API key has no permission for any vendor that serves the model {model:?}");
+        Refusal::new(403, "forbidden", INVALID, message).code("vendor_not_allowed").param("model")
     }
 
     /// 404: nothing is served under this path.
@@ -141,6 +179,31 @@ impl Refusal {
         Refusal::new(503, "unserved", SERVER, message).code("model_unserved").param("model")
     }
 
+    /// 429: a limit is used up, and not before the wait is there any more; without one, never so much.
+    pub fn limited(exhausted: Exhausted, message: String, wait: Option<Duration>) -> Refusal {
+        let (reason, kind, code) = match exhausted {
+            Exhausted::Requests => ("limited_requests", "requests", RATE_LIMIT),
+            Exhausted::Tokens => ("limited_tokens", "tokens", RATE_LIMIT),
+            Exhausted::Budget => ("limited_budget", "insufficient_quota", "insufficient_quota"),
+        };
+        let again = if wait.is_some_and(|wait| wait <= PATIENCE) { Again::Yes } else { Again::No };
+        Refusal { retry_after: wait, again, ..Refusal::new(429, reason, kind, message).code(code) }
+    }
+
+    /// 503: as many requests are in flight as may be.
+    pub fn overloaded(draw: u64) -> Refusal {
+        let message = "the gateway has as many requests in flight as it may (limits.in_flight); try again shortly";
+        let refusal = Refusal::new(503, "overloaded", SERVER, message).code("overloaded");
+        Refusal { retry_after: Some(jitter(A_WHILE, draw)), again: Again::Yes, ..refusal }
+    }
+
+    /// 503: limits are Redis's to decide, it does not, and then nobody may.
+    pub fn limits_absent(draw: u64) -> Refusal {
+        let message = "the limits of this API key cannot be checked at the moment; try again shortly";
+        let refusal = Refusal::new(503, "limits_absent", SERVER, message).code("limits_unavailable");
+        Refusal { retry_after: Some(jitter(A_WHILE, draw)), again: Again::Yes, ..refusal }
+    }
+
     /// 500: Weir's own parts disagree; a defect or a configuration swapped under a request.
     pub fn internal(message: &str) -> Refusal {
         Refusal::new(500, "internal", SERVER, message).code("internal_error")
@@ -177,15 +240,30 @@ impl Refusal {
         });
     }
 
-    /// One string for the plain surface. The text of a 401 is a promise of the public interface.
+    /// One string for the plain surface. The texts of a 401 and of a rate limit are promises of the public interface.
     fn summary(&self) -> &str {
-        match self.status {
-            401 => "Unauthorized",
+        match (self.status, self.code.as_deref(), self.again) {
+            (401, ..) => "Unauthorized",
+            (429, Some(RATE_LIMIT), Again::Yes) => "Rate limit exceeded",
             _ => &self.message,
         }
     }
 }
 
+/// Between once and twice the span, so that those who were refused together do not come back together.
+pub fn jitter(span: Duration, draw: u64) -> Duration {
+    let parts = u32::try_from(draw % 1024).unwrap_or(0);
+    span + span / 1024 * parts
+}
+
+/// Long enough to matter to a gateway that is overloaded, short enough for a person.
+const A_WHILE: Duration = Duration::from_secs(1);
+/// The official SDKs wait for as long as they are told, up to a minute or two; after that they try as if nothing had
+/// been said.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// OpenAI's code for limits that time heals.
+const RATE_LIMIT: &str = "rate_limit_exceeded";
 /// OpenAI's type for everything that the client did wrong.
 pub const INVALID: &str = "invalid_request_error";
 /// OpenAI's type for everything that went wrong behind the client's back.

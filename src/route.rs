@@ -1,7 +1,7 @@
 //! Which vendors a request may go to, in which order.
 
 use crate::chat::Request;
-use crate::config::{Config, Hop, Model};
+use crate::config::{Config, Hop, Key, Model};
 use crate::refusal::Refusal;
 
 /// The hops of one request, at least one: the first is tried first, each next one when those before it failed.
@@ -12,12 +12,16 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Plans a request: the vendors of its model in the order of the file, without those that cannot express it, and
-    /// no more than may be tried.
-    pub fn new(config: &Config, model: &Model, request: &Request) -> Result<Plan, Refusal> {
+    /// Plans a request: the vendors of its model in the order of the file, without those that its key may not use and
+    /// those that cannot express it, and no more than may be tried.
+    pub fn new(config: &Config, key: &Key, model: &Model, request: &Request) -> Result<Plan, Refusal> {
         let mut hops = Vec::new();
         let mut refused = None;
         for hop in &model.serve {
+            if !key.vendors.covers(hop.vendor) {
+                refused = refused.or_else(|| Some(Refusal::forbidden_vendors(&model.name)));
+                continue;
+            }
             let Some(vendor) = config.vendors.get(hop.vendor) else { continue };
             match vendor.format.accepts(request) {
                 Ok(()) => hops.push(hop.clone()),
@@ -31,6 +35,24 @@ impl Plan {
             (None, Some(refusal)) => Err(refusal),
             (None, None) => Err(Refusal::unserved(&model.name)),
         }
+    }
+
+    /// The same plan without its first hops, so many of them; as it is, if that left nothing.
+    pub fn without(self, hops: usize) -> Plan {
+        let mut rest = self.rest;
+        match hops.checked_sub(1) {
+            Some(skipped) if skipped < rest.len() => {
+                let mut left = rest.drain(skipped..);
+                let first = left.next().unwrap_or(self.first);
+                Plan { first, rest: left.collect() }
+            }
+            _ => Plan { first: self.first, rest },
+        }
+    }
+
+    /// All hops, in order.
+    pub fn hops(&self) -> impl Iterator<Item = &Hop> {
+        std::iter::once(&self.first).chain(&self.rest)
     }
 
     /// The hop of the first attempt.

@@ -111,6 +111,21 @@ impl fmt::Display for Bytes {
     }
 }
 
+/// A duration as OpenAI's `x-ratelimit-reset-*` have it, which is as the language Go prints one: `120ms`, `1s`, `6m0s`.
+/// Rounded up, so that whoever waits for it has waited long enough.
+pub fn go_duration(duration: Duration) -> String {
+    let millis = duration.as_micros().div_ceil(1000);
+    if millis < 1000 {
+        return format!("{millis}ms");
+    }
+    let seconds = millis.div_ceil(1000);
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds}s"),
+        (0, minutes, seconds) => format!("{minutes}m{seconds}s"),
+        (hours, minutes, seconds) => format!("{hours}h{minutes}m{seconds}s"),
+    }
+}
+
 /// `12km` times the size of a `km`, if the unit is in the table and the product is a number.
 fn measure(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let (number, unit) = text.split_at_checked(text.find(|c: char| !c.is_ascii_digit())?)?;
@@ -241,6 +256,21 @@ mod tests {
             let span: Span = text.parse().unwrap();
             assert_eq!(span, Span(Duration::from_millis(millis)), "{text}");
             assert_eq!(span.to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn prints_durations_as_go_does() {
+        for (micros, shown) in [
+            (0, "0ms"),
+            (1, "1ms"),
+            (120_000, "120ms"),
+            (999_001, "1s"),
+            (1_000_001, "2s"),
+            (360_000_000, "6m0s"),
+            (3_605_000_000, "1h0m5s"),
+        ] {
+            assert_eq!(go_duration(Duration::from_micros(micros)), shown);
         }
     }
 

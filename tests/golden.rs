@@ -4,12 +4,12 @@
 //! test --test golden` writes what the code does now, and then the diff is to be read, since nothing else checks it.
 //!
 //! - `requests/<case>/request.json` is a client's body; beside it, per format, what the vendor gets:
-//!   `{"path", "headers", "body"}`, or `{"refused": <field>}`. A body that is relayed is one of two sentences, so that
-//!   it is held to the byte.
-//! - `replies/<format>/<case>.json` holds a vendor's body and what the client reads, or the fault.
+//!   `{"path", "headers", "body"}`, or `{"refused": <field>}`. A body that is relayed is one of two sentences, or a
+//!   string with every byte of it.
+//! - `replies/<format>/<case>.json` holds a vendor's body and what the client reads, and its tokens; or the fault.
 //! - `streams/<format>/<case>.sse` is what a vendor sent, to the byte, and `<case>.txt` what the client reads; a last
-//!   line `!! ...` is a fault: its name, the status and the message. A case `<name>+usage` is asked for with
-//!   `stream_options.include_usage`. Every stream is also cut at every byte.
+//!   line `!! ...` is a fault: its name, the status and the message; the line before it, or the last, has the tokens.
+//!   A case `<name>+usage` is asked for with `stream_options.include_usage`. Every stream is also cut at every byte.
 //!
 //! The vendor knows each model by the client's name for it, but for [`ALIAS`].
 
@@ -27,10 +27,11 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use weir::chat::Request;
 use weir::chat::request::Delivery;
+use weir::chat::tally::Counted;
+use weir::chat::{Request, Tally, Usage};
 use weir::json::Doc;
-use weir::vendor::{Asked, Body, Call, FORMATS, Failure, Fault, Format, Relay};
+use weir::vendor::{Asked, Body, Call, FORMATS, Failure, Fault, Format, Relay, StreamUsage};
 
 /// A model that every vendor knows by another name.
 const ALIAS: &str = "house-model";
@@ -50,7 +51,8 @@ fn requests() {
         let request = Request::parse(text.clone()).unwrap_or_else(|refusal| panic!("{path}: {}", refusal.message));
         for (kind, alias, base) in VENDORS {
             let model = if request.model() == ALIAS { alias } else { request.model() };
-            let call = Call { request: &request, model, base, api_version: None };
+            let stream_usage = StreamUsage::Asked;
+            let call = Call { request: &request, model, base, api_version: None, stream_usage };
             golden.expect_json(&format!("{case}{kind}.json"), &sent(format(kind), &call), |v| pretty(v, 0));
         }
     }
@@ -69,9 +71,11 @@ fn sent(format: &dyn Format, call: &Call<'_>) -> Value {
         Body::Whole(body) => serde_json::from_slice(body).expect("a body is JSON"),
         _ if *bytes == *received => json!("as received"),
         _ => {
-            let relayed = String::from_utf8_lossy(received).replacen(ALIAS, call.model, 1);
-            assert_eq!(String::from_utf8_lossy(&bytes), relayed, "only the model's name changes");
-            json!(format!("as received, but for the model {}", call.model))
+            let renamed = String::from_utf8_lossy(received).replacen(ALIAS, call.model, 1);
+            match String::from_utf8_lossy(&bytes) {
+                relayed if relayed == renamed => json!(format!("as received, but for the model {}", call.model)),
+                relayed => json!(relayed),
+            }
         }
     };
     let headers: BTreeMap<_, _> = outgoing.headers.iter().copied().collect();
@@ -88,14 +92,20 @@ fn replies() {
         let body = vendor.as_str().unwrap_or(vendor.raw().into());
         let format = format(folder(path));
         let told = match format.reply(body.as_bytes(), &asked(Delivery::Whole)) {
-            Ok(client) if *client == *body.as_bytes() => json!({ "client": "as received" }),
-            Ok(client) => json!({ "client": serde_json::from_slice::<Value>(&client).expect("a reply is JSON") }),
+            Ok(whole) if *whole.body == *body.as_bytes() => {
+                json!({ "client": "as received", "tokens": tokens(whole.tally) })
+            }
+            Ok(whole) => {
+                let client: Value = serde_json::from_slice(&whole.body).expect("a reply is JSON");
+                json!({ "client": client, "tokens": tokens(whole.tally) })
+            }
             Err(fault) => json!({ "fault": told(format, fault) }),
         };
         // The vendor's body keeps its spelling, byte for byte.
         golden.expect_json(path, &with_vendor(told, vendor.raw()), |v| {
-            let (key, client) = v.as_object().and_then(|v| v.iter().find(|(key, _)| *key != "vendor")).unwrap();
-            format!("{{\n  \"vendor\": {},\n  \"{key}\": {}\n}}", vendor.raw(), pretty(client, 2))
+            let told = v.as_object().unwrap().iter().filter(|(key, _)| *key != "vendor");
+            let told: String = told.map(|(key, value)| format!(",\n  \"{key}\": {}", pretty(value, 2))).collect();
+            format!("{{\n  \"vendor\": {}{told}\n}}", vendor.raw())
         });
     }
     golden.verdict();
@@ -126,15 +136,17 @@ fn translate(path: &str, pieces: &[&[u8]]) -> String {
     let format = format(folder(path));
     let usage = path.ends_with("+usage.sse");
     let mut out = Vec::new();
-    let outcome = run(Relay::new(format.stream(asked(Delivery::Stream { usage }))), pieces, &mut out);
+    let mut relay = Relay::new(format.stream(asked(Delivery::Stream { usage })));
+    let outcome = run(&mut relay, pieces, &mut out);
     let mut text = String::from_utf8(out).expect("a stream is UTF-8");
+    text.push_str(&format!(":: {}\n", tokens(relay.tally())));
     if let Err(fault) = outcome {
         text.push_str(&format!("!! {}\n", told(format, fault)));
     }
     text
 }
 
-fn run(mut relay: Relay, pieces: &[&[u8]], out: &mut Vec<u8>) -> Result<(), Fault> {
+fn run(relay: &mut Relay, pieces: &[&[u8]], out: &mut Vec<u8>) -> Result<(), Fault> {
     pieces.iter().try_for_each(|piece| relay.feed(piece, out))?;
     relay.end(out)
 }
@@ -146,6 +158,22 @@ fn every_format_has_cases() {
         for folder in ["replies", "streams"] {
             assert!(!Golden::load(&format!("{folder}/{kind}/")).files.is_empty(), "{folder}/{kind} holds no case");
         }
+    }
+}
+
+/// What is known of an answer's tokens, in one line.
+fn tokens(tally: Tally) -> String {
+    let written = tally.written;
+    let all = |usage: Usage| {
+        let Usage { prompt, completion, cached, cache_write, reasoning } = usage;
+        format!(
+            "prompt {prompt} (cached {cached}, cache write {cache_write}), answer {completion} (reasoning {reasoning})"
+        )
+    };
+    match tally.counted {
+        Counted::Nothing => format!("not counted, {written} bytes written"),
+        Counted::Prompt(usage) => format!("{} and more, {written} bytes written", all(usage)),
+        Counted::All(usage) => all(usage),
     }
 }
 
@@ -169,7 +197,9 @@ fn folder(path: &str) -> &str {
 }
 
 fn pretty(value: &Value, indent: usize) -> String {
-    let text = serde_json::to_string_pretty(value).expect("JSON can be written");
+    let mut sorted = value.clone();
+    sorted.sort_all_objects();
+    let text = serde_json::to_string_pretty(&sorted).expect("JSON can be written");
     text.replace('\n', &format!("\n{}", " ".repeat(indent)))
 }
 

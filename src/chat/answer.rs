@@ -99,8 +99,8 @@ pub struct Answer {
     pub tool_calls: Vec<ToolCall>,
     /// Why it stopped.
     pub finish: Finish,
-    /// What it cost in tokens.
-    pub usage: Usage,
+    /// What it cost in tokens, if the vendor says.
+    pub usage: Option<Usage>,
 }
 
 impl Answer {
@@ -120,7 +120,9 @@ impl Answer {
                     w.key("finish_reason").string(self.finish.name());
                 });
             });
-            self.usage.render(w);
+            if let Some(usage) = &self.usage {
+                usage.render(w);
+            }
         });
         w.finish()
     }

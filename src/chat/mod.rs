@@ -8,6 +8,8 @@ pub mod answer;
 pub mod replay;
 pub mod request;
 pub mod sse;
+pub mod tally;
 
 pub use answer::{Delta, Finish, Usage};
 pub use request::Request;
+pub use tally::Tally;

@@ -183,7 +183,7 @@ const FIELDS: &[(&str, Rule)] = &[
 ];
 
 /// Ten times the largest context of any model in the price table; what is above is a mistake, not a wish.
-const MOST_TOKENS: u64 = 20_000_000;
+pub const MOST_TOKENS: u64 = 20_000_000;
 
 impl Rule {
     /// Checks one value; the error says what it must be.

@@ -29,6 +29,13 @@ impl FromStr for Admin {
     }
 }
 
+/// A Unix socket: a file, or `@` and a name of Linux's abstract namespace.
+pub(super) fn socket(text: &str) -> Result<String, String> {
+    let named = text.strip_prefix('@').is_some_and(|name| !name.is_empty());
+    let fits = (named || text.starts_with('/')) && text.len() <= UNIX_PATH_MAX && !text.contains(char::is_control);
+    if fits { Ok(text.to_owned()) } else { Err("must be an absolute path or @name, of at most 107 bytes".to_owned()) }
+}
+
 /// A node of Redis: `redis://host:6379`, or `rediss://` for TLS. Errors never repeat the url.
 pub(super) fn redis(url: &str) -> Result<Endpoint, String> {
     let (tls, rest) = match (url.strip_prefix("rediss://"), url.strip_prefix("redis://")) {

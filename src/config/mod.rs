@@ -23,7 +23,7 @@ pub use written::Written;
 
 use crate::account::Price;
 use crate::limit::Rules;
-use crate::vendor::Format;
+use crate::vendor::{Format, StreamUsage};
 
 /// The whole configuration of a gateway.
 #[derive(Debug)]
@@ -72,6 +72,8 @@ pub struct Vendor {
     pub api_version: Option<String>,
     /// A file with the certificate authorities to trust instead of the system's.
     pub ca_file: Option<String>,
+    /// Whether it is asked to count the tokens of every stream.
+    pub stream_usage: StreamUsage,
     /// What all requests to it together may use.
     pub rules: Rules,
 }
@@ -235,6 +237,8 @@ pub struct Redis {
     pub password: Option<Secret>,
     /// A file with the certificate authorities to trust instead of the system's.
     pub ca_file: Option<String>,
+    /// The Unix socket of Envoy's Redis proxy: an absolute path, or `@` and a name without a file.
+    pub socket: String,
     /// How long an answer may take.
     pub timeout: Duration,
 }

@@ -1,11 +1,11 @@
-//! From text to [`Written`]: the same code for YAML and JSON, which finds every unknown key.
+//! From text to [`Written`](super::written): the same code for YAML and JSON, which finds every unknown key.
 //!
 //! An unknown key is an error, because a mistyped limit that is silently ignored is a limit that is not there. All of
 //! them are reported, with their paths, and do not keep the rest from being checked; a value of the wrong type does.
 
 use std::fmt::Display;
 
-use serde::Deserializer;
+use serde::{Deserialize, Deserializer};
 use serde_ignored::Path;
 use serde_path_to_error::Track;
 #[cfg(not(target_family = "wasm"))]
@@ -14,8 +14,8 @@ use serde_saphyr::UserMessageFormatter;
 use super::problem::Problems;
 use super::written::Written;
 
-/// What was read, and the unknown keys in it.
-pub type Reading = (Written, Problems);
+/// What was read, the whole file or a part of it, and the unknown keys in it.
+pub type Reading<T = Written> = (T, Problems);
 
 /// Reads YAML. What is no YAML, or of the wrong type, is reported with its line and column.
 #[cfg(not(target_family = "wasm"))]
@@ -32,7 +32,7 @@ pub fn yaml(text: &str) -> Result<Reading, Problems> {
 }
 
 /// Reads JSON.
-pub fn json(bytes: &[u8]) -> Result<Reading, Problems> {
+pub fn json<'j, T: Deserialize<'j>>(bytes: &'j [u8]) -> Result<Reading<T>, Problems> {
     let mut problems = Problems::default();
     let mut de = serde_json::Deserializer::from_slice(bytes);
     let written = mirror(&mut de, &mut problems, serde_json::Error::to_string);
@@ -46,11 +46,11 @@ pub fn json(bytes: &[u8]) -> Result<Reading, Problems> {
 }
 
 /// The mirror, unless a value has the wrong type; that and all unknown keys are noted.
-fn mirror<'de, D: Deserializer<'de>>(
+fn mirror<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     de: D,
     problems: &mut Problems,
     explain: impl Fn(&D::Error) -> String,
-) -> Option<Written> {
+) -> Option<T> {
     let mut track = Track::new();
     let de = serde_path_to_error::Deserializer::new(de, &mut track);
     let written = serde_ignored::deserialize(de, |path| problems.note(dotted(&path), "unknown key"));
@@ -60,7 +60,7 @@ fn mirror<'de, D: Deserializer<'de>>(
 fn mistyped(path: impl Display, text: String, problems: &mut Problems) {
     match path.to_string().as_str() {
         "." | "?" => problems.note("", text),
-        path if path.contains(".credential") => problems.note(path, NOT_HERE),
+        path if path.contains(".credential") || path.contains(".password") => problems.note(path, NOT_HERE),
         path => problems.note(path, text),
     }
 }

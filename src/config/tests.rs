@@ -5,6 +5,8 @@ mod limits;
 use serde_json::{Value, json};
 
 use super::{Config, Form, Permission, checked, parse_json, read};
+use crate::account::Price;
+use crate::account::table::rates;
 use crate::test;
 
 fn good() -> Value {
@@ -56,6 +58,26 @@ fn a_good_configuration_is_ready_to_use() {
 }
 
 #[test]
+fn a_hop_has_its_own_price_or_the_models_or_the_tables() {
+    let price = |input: f64, output: f64| Some(Price { rates: rates(input, output, None, None).unwrap(), long: None });
+    let mut config = good();
+    config["models"] = json!([
+        {"name": "gpt-4", "serve": [{"vendor": "openai"}, {"vendor": "azure", "model": "mine"}, {"vendor": "echo"}]},
+        {"name": "mine", "serve": [{"vendor": "openai"}, {"vendor": "azure", "model": "gpt-4-turbo"}]},
+        {"name": "dear", "price": {"input": 7, "output": 8.5}, "serve": [
+            {"vendor": "openai", "model": "gpt-4"}, {"vendor": "azure", "price": {"input": 1, "output": 2}},
+            {"vendor": "echo"}, {"vendor": "echo", "model": "x", "price": {"input": 1, "output": 2}}]},
+    ]);
+    config["keys"] = json!([]);
+    let config = parse_json(config.to_string().as_bytes()).unwrap();
+    let prices = |name: &str| config.model(name).unwrap().1.serve.iter().map(|hop| hop.price).collect::<Vec<_>>();
+    let free = Some(Price::FREE);
+    assert_eq!(prices("gpt-4"), [price(30.0, 60.0), price(30.0, 60.0), free], "a deployment is called anything");
+    assert_eq!(prices("mine"), [None, price(10.0, 30.0)]);
+    assert_eq!(prices("dear"), [price(7.0, 8.5), price(1.0, 2.0), free, price(1.0, 2.0)]);
+}
+
+#[test]
 fn names_every_mistake_with_its_path() {
     for (pointer, value, problem) in [
         (
@@ -88,6 +110,26 @@ fn names_every_mistake_with_its_path() {
             "/vendors/0",
             json!({"name": "openai", "kind": "openai", "url": "http://h", "ca_file": "/ca"}),
             "vendors[0].ca_file: only an https url takes one",
+        ),
+        ("/vendors/2/stream_usage", json!(false), "vendors[2].stream_usage: only the kinds openai and azure take one"),
+        ("/models/0/price", json!({"input": 1}), "models[0].price.output: missing"),
+        (
+            "/models/0/serve/1/price",
+            json!({"input": -1, "output": 0.0000001, "cached_input": 100001, "cache_write": 1}),
+            "models[0].serve[1].price.input: must be dollars per million tokens, between 0 and 100000, with at most six decimals\n\
+             models[0].serve[1].price.output: must be dollars per million tokens, between 0 and 100000, with at most six decimals\n\
+             models[0].serve[1].price.cached_input: must be dollars per million tokens, between 0 and 100000, with at most six decimals",
+        ),
+        (
+            "/models/0/serve/0/price",
+            json!({"input": 1, "output": "2"}),
+            "models[0].serve[0].price.output: invalid type: string \"2\", expected f64",
+        ),
+        ("/models/0/price", json!({"input": 1, "output": 2, "inputs": 3}), "models[0].price.inputs: unknown key"),
+        (
+            "/models/0/serve",
+            json!([{"vendor": "echo"}, {"vendor": "echo", "price": {"input": 1, "output": 2}}]),
+            "models[0].serve[1]: is listed twice",
         ),
         ("/vendors/0/credential", json!({}), "vendors[0].credential: must be {env: NAME} or {file: /path}"),
         (

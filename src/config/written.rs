@@ -69,6 +69,9 @@ pub struct Vendor {
     /// What all requests to it together may use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Rules>,
+    /// Whether it is asked to count the tokens of every stream; it is unless this is false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_usage: Option<bool>,
 }
 
 /// `credential: {env: NAME}` or `credential: {file: /path}`.
@@ -94,6 +97,9 @@ pub struct Model {
     /// What all requests for it together may use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Rules>,
+    /// What it costs at those of them that name no other price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
 }
 
 /// One of a model's `serve`.
@@ -105,6 +111,26 @@ pub struct Hop {
     /// The model's name at this vendor, where it differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// What it costs there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
+}
+
+/// `price`, in dollars per million tokens.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct Price {
+    /// Of the prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<f64>,
+    /// Of the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<f64>,
+    /// Of the prompt, where the vendor had it in its cache.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached_input: Option<f64>,
+    /// Of the prompt, where the vendor put it into its cache.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_write: Option<f64>,
 }
 
 /// One of `tenants`.
@@ -204,6 +230,9 @@ pub struct Redis {
     /// A PEM file with the certificate authorities to trust instead of the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<String>,
+    /// The Unix socket of Envoy's Redis proxy: an absolute path, or `@name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socket: Option<String>,
     /// How long an answer may take.
     #[serde(default = "redis_timeout")]
     pub timeout: Span,

@@ -1,8 +1,9 @@
 //! The role `echo`: a vendor without a network, for the demo, the first curl and the benchmark.
 //!
 //! It answers in OpenAI's format, whole or streamed, always the same to the same request: the text of the last message
-//! of the user. Tokens are counted as words are, four bytes each.
+//! of the user. Tokens are not counted but estimated, as everywhere in Weir.
 
+use crate::account::estimate;
 use crate::chat::Request;
 use crate::chat::answer::{self, Answer, Delta, Finish, Head as AnswerHead, Usage};
 use crate::chat::request::Delivery;
@@ -70,7 +71,11 @@ fn speak(body: Vec<u8>, world: &World<'_>) -> Step<Echo> {
 
 fn answer_to(request: &Request, created: u64) -> Reply {
     let text = last_words(request);
-    let usage = Usage { prompt: tokens(request.body().len()), completion: tokens(text.len()), ..Usage::default() };
+    let usage = Usage {
+        prompt: estimate::prompt(request),
+        completion: estimate::written(text.len() as u64),
+        ..Usage::default()
+    };
     let head = AnswerHead { id: "chatcmpl-echo".to_owned(), created, model: request.model().to_owned() };
     let (kind, body) = match request.delivery() {
         Delivery::Whole => ("application/json", whole(head, text, usage)),
@@ -81,7 +86,7 @@ fn answer_to(request: &Request, created: u64) -> Reply {
 
 fn whole(head: AnswerHead, text: String, usage: Usage) -> Vec<u8> {
     let (reasoning, refusal, tool_calls) = Default::default();
-    Answer { head, text, reasoning, refusal, tool_calls, finish: Finish::Stop, usage }.render()
+    Answer { head, text, reasoning, refusal, tool_calls, finish: Finish::Stop, usage: Some(usage) }.render()
 }
 
 fn streamed(head: &AnswerHead, text: &str, usage: Option<Usage>) -> Vec<u8> {
@@ -115,8 +120,4 @@ fn text(content: Value<'_>) -> String {
         Some(text) => text.into_owned(),
         None => content.items().filter_map(|part| part.text("text")).collect(),
     }
-}
-
-fn tokens(bytes: usize) -> u64 {
-    bytes.div_ceil(4) as u64
 }

@@ -6,9 +6,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::chat::Request;
+use crate::account::{self, estimate};
+use crate::chat::tally::Counted;
+use crate::chat::{Request, Tally, Usage};
 use crate::config::{Config, Hop, Routing};
 use crate::route::Plan;
+use crate::unit::NanoUsd;
 use crate::vendor::Failure;
 
 /// One request between its plan and its end.
@@ -31,6 +34,35 @@ pub struct Attempt {
     pub began: Duration,
     /// How it ended.
     pub outcome: Outcome,
+    /// The tokens of what has come of its answer, at every moment.
+    pub tally: Tally,
+}
+
+/// What a request has used of the vendor that answered it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spent<'e> {
+    /// Which vendor, and at what price.
+    pub hop: &'e Hop,
+    /// How many tokens.
+    pub usage: Usage,
+    /// Who says so.
+    pub source: Source,
+}
+
+/// Who counted tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The vendor.
+    Vendor,
+    /// Nobody: all or a part is estimated from what went out and what came back.
+    Estimate,
+}
+
+impl Spent<'_> {
+    /// What that costs, if the price is known.
+    pub fn cost(&self) -> Option<NanoUsd> {
+        self.hop.price.map(|price| account::cost(&price, &self.usage))
+    }
 }
 
 /// How an attempt ended.
@@ -44,6 +76,12 @@ pub enum Outcome {
     Failed(Failure),
 }
 
+impl Attempt {
+    fn answered(&self) -> bool {
+        matches!(self.outcome, Outcome::Answered)
+    }
+}
+
 impl Exchange {
     /// Begins the next attempt, at the vendor that Envoy chose. The hop is the plan's, and if Envoy tries a vendor
     /// once more that had its turn, that vendor's own. `None` if the plan has no such vendor.
@@ -53,7 +91,7 @@ impl Exchange {
         let planned = self.plan.hop(number).filter(|hop| hop.vendor == vendor);
         let again = || self.attempts.iter().rev().map(|attempt| &attempt.hop).find(|hop| hop.vendor == vendor);
         let hop = planned.or_else(again)?.clone();
-        self.attempts.push(Attempt { hop, began: now, outcome: Outcome::Pending });
+        self.attempts.push(Attempt { hop, began: now, outcome: Outcome::Pending, tally: Tally::default() });
         Some(number)
     }
 
@@ -82,6 +120,22 @@ impl Exchange {
     /// The last attempt.
     pub fn last(&self) -> Option<&Attempt> {
         self.attempts.last()
+    }
+
+    /// What the request has used so far; `None` while no vendor has answered. Attempts that failed are not in it: what
+    /// vendors refuse they do not charge for.
+    pub fn spent(&self) -> Option<Spent<'_>> {
+        let Attempt { hop, tally, .. } = self.attempts.iter().rfind(|attempt| attempt.answered())?;
+        let written = estimate::written(tally.written);
+        let (usage, source) = match tally.counted {
+            Counted::All(usage) => (usage, Source::Vendor),
+            Counted::Prompt(usage) => (Usage { completion: usage.completion.max(written), ..usage }, Source::Estimate),
+            Counted::Nothing => {
+                let prompt = estimate::prompt(&self.request);
+                (Usage { prompt, completion: written, ..Usage::default() }, Source::Estimate)
+            }
+        };
+        Some(Spent { hop, usage, source })
     }
 
     /// Each attempt and its outcome: `openai:429,claude:ok`.

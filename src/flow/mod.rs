@@ -8,17 +8,25 @@
 //! Laws that hold for every role: after a reply every later event is swallowed; [`Flow::closed`] is legal in every state
 //! and settles what is open; nothing here reads a clock, a header or a buffer except through its arguments.
 
+pub mod admission;
+pub mod bill;
+pub mod bridge;
+mod denial;
 pub mod echo;
 pub mod endpoint;
 pub mod exchange;
 pub mod gateway;
+pub mod identify;
+pub mod load;
+pub mod party;
 pub mod vendor;
 
 use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::auth;
 use crate::config::Config;
-use crate::metric::Labels;
+use crate::metric::Counter;
 use crate::redis;
 use crate::store::Store;
 use exchange::Exchanges;
@@ -130,8 +138,8 @@ pub enum Effect {
     Ask(Vec<redis::Command>),
     /// Tell Redis, whatever it answers. It may be told more than once, if it is not certain that it heard.
     Tell(Vec<redis::Command>),
-    /// Count a request.
-    Count(Labels),
+    /// Count something.
+    Count(Counter),
     /// Tell the operator.
     Log(log::Level, String),
 }
@@ -165,6 +173,8 @@ pub struct World<'w> {
     pub config: &'w Config,
     /// The requests that are on their way to vendors, on this worker.
     pub exchanges: &'w mut Exchanges,
+    /// What this worker remembers of the keys that are kept in Redis.
+    pub keys: &'w mut auth::Memory,
     /// The records that all workers share.
     pub store: &'w dyn Store,
     /// Draws a random number.
@@ -238,6 +248,12 @@ impl<S> Step<S> {
     /// The stream is held.
     pub fn hold(state: S) -> Step<S> {
         Step { state, verdict: Verdict::Hold, effects: Vec::new() }
+    }
+
+    /// The same, with other effects before its own.
+    pub fn after(mut self, mut effects: Vec<Effect>) -> Step<S> {
+        effects.append(&mut self.effects);
+        Step { effects, ..self }
     }
 
     /// The client is answered.

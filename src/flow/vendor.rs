@@ -19,13 +19,13 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::chat::replay;
 use crate::chat::request::Delivery;
+use crate::chat::{Tally, replay};
 use crate::config::Endpoint;
-use crate::flow::exchange::{Outcome, vendor_name};
+use crate::flow::exchange::{Attempt, Outcome, vendor_name};
 use crate::flow::{Effect, Flow, Head, Headers, Part, Reads, Reply, Step, World};
 use crate::refusal::{Refusal, Surface};
-use crate::vendor::{Asked, Body, Call, Failure, Fault, Next, Outgoing, Relay};
+use crate::vendor::{Asked, Body, Call, Failure, Fault, Next, Outgoing, Relay, Whole};
 
 /// The state of one attempt.
 #[derive(Default)]
@@ -41,7 +41,7 @@ pub enum Vendor {
     /// A stream has begun, and the client knows nothing of it yet.
     Opening(Ticket, Received, Relay),
     /// A stream is on its way to the client.
-    Streaming(String, Relay),
+    Streaming(Ticket, Relay),
     /// The client was told that the stream broke; the rest is swallowed.
     Poisoned,
     /// Everything passes.
@@ -109,7 +109,7 @@ impl Flow for Vendor {
             (Vendor::Opening(ticket, received, relay), Part::Piece { bytes, end }) => {
                 open(ticket, received, relay, &bytes, end, world)
             }
-            (Vendor::Streaming(vendor, relay), Part::Piece { bytes, end }) => stream(vendor, relay, &bytes, end),
+            (Vendor::Streaming(ticket, relay), Part::Piece { bytes, end }) => stream(ticket, relay, &bytes, end, world),
             (Vendor::Poisoned, Part::Piece { .. }) => {
                 Step::pass(Vendor::Poisoned, vec![Effect::ResponseBody(Vec::new())])
             }
@@ -209,6 +209,7 @@ fn begin(vendor: usize, world: &mut World<'_>) -> Option<Step<Vendor>> {
         model: &exchange.last()?.hop.model,
         base: settings.endpoint.as_ref().map_or("", |endpoint| &endpoint.path),
         api_version: settings.api_version.as_deref(),
+        stream_usage: settings.stream_usage,
     });
     let wanted = request_headers(&outgoing, settings.endpoint.as_ref(), exchange.request.body().len(), &head);
     let mut effects = head.exchange(wanted, Effect::RequestHeader);
@@ -258,24 +259,25 @@ fn receive(ticket: Ticket, end: bool, world: &mut World<'_>) -> Step<Vendor> {
 /// The whole body is here: an answer, or a failure.
 fn judge(ticket: Ticket, received: &Received, body: &[u8], world: &mut World<'_>) -> Step<Vendor> {
     if !received.good() {
-        let vendor = world.config.vendors.get(ticket.vendor).map_or("the vendor", |vendor| &vendor.name);
+        let vendor = name(ticket, world);
         return fail(ticket, Failure::from_status(vendor, received.status, received.retry_after(), body), world);
     }
     let Some((asked, format)) = asked(ticket, world) else {
         return Step::pass(Vendor::Over, Vec::new());
     };
-    let reply = match format.reply(body, &asked) {
-        Ok(reply) => reply,
+    let Whole { body, tally } = match format.reply(body, &asked) {
+        Ok(whole) => whole,
         Err(fault) => return fail_with(ticket, fault, world),
     };
     let (kind, reply) = match asked.delivery {
-        Delivery::Whole => ("application/json", reply),
-        Delivery::Stream { usage } => match replay::events(&reply, usage) {
+        Delivery::Whole => ("application/json", body),
+        Delivery::Stream { usage } => match replay::events(&body, usage) {
             Some(events) => (EVENT_STREAM, Cow::Owned(events)),
             None => return fail_with(ticket, Fault::Unreadable("a chat completion"), world),
         },
     };
     record(ticket, Outcome::Answered, world);
+    count(ticket, tally, world);
     let mut effects = received.exchanged(kind, Some(reply.len()));
     if let Cow::Owned(reply) = reply {
         effects.push(Effect::ResponseBody(reply));
@@ -306,8 +308,7 @@ fn open(
         },
         outcome => {
             record(ticket, Outcome::Answered, world);
-            let vendor = world.config.vendors.get(ticket.vendor).map_or(String::new(), |vendor| vendor.name.clone());
-            let mut step = streamed(vendor, relay, outcome, out);
+            let mut step = streamed(ticket, relay, outcome, out, world);
             step.effects.extend(received.exchanged(EVENT_STREAM, None));
             step
         }
@@ -315,25 +316,33 @@ fn open(
 }
 
 /// A stream that the client is getting.
-fn stream(vendor: String, mut relay: Relay, bytes: &[u8], end: bool) -> Step<Vendor> {
+fn stream(ticket: Ticket, mut relay: Relay, bytes: &[u8], end: bool, world: &mut World<'_>) -> Step<Vendor> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut outcome = relay.feed(bytes, &mut out);
     if outcome.is_ok() && end {
         outcome = relay.end(&mut out);
     }
     let unchanged = outcome.is_ok() && out == bytes;
-    let mut step = streamed(vendor, relay, outcome, out);
+    let mut step = streamed(ticket, relay, outcome, out, world);
     if unchanged {
         step.effects.clear();
     }
     step
 }
 
-fn streamed(vendor: String, relay: Relay, outcome: Result<(), Fault>, mut out: Vec<u8>) -> Step<Vendor> {
+/// A client may leave at any moment, so what it has got is counted before it gets it.
+fn streamed(
+    ticket: Ticket,
+    relay: Relay,
+    outcome: Result<(), Fault>,
+    mut out: Vec<u8>,
+    world: &mut World<'_>,
+) -> Step<Vendor> {
+    count(ticket, relay.tally(), world);
     let state = match outcome {
-        Ok(()) => Vendor::Streaming(vendor, relay),
+        Ok(()) => Vendor::Streaming(ticket, relay),
         Err(fault) => {
-            crate::chat::answer::failed(&fault.refusal(&vendor), &mut out);
+            crate::chat::answer::failed(&fault.refusal(name(ticket, world)), &mut out);
             Vendor::Poisoned
         }
     };
@@ -355,15 +364,27 @@ fn asked(ticket: Ticket, world: &mut World<'_>) -> Option<(Asked, &'static dyn c
 }
 
 fn record(ticket: Ticket, outcome: Outcome, world: &mut World<'_>) {
-    let attempt = world.exchanges.get(ticket.exchange).and_then(|exchange| exchange.attempts.get_mut(ticket.attempt));
-    if let Some(attempt) = attempt {
+    if let Some(attempt) = attempt(ticket, world) {
         attempt.outcome = outcome;
     }
 }
 
+fn count(ticket: Ticket, tally: Tally, world: &mut World<'_>) {
+    if let Some(attempt) = attempt(ticket, world) {
+        attempt.tally = tally;
+    }
+}
+
+fn attempt<'w>(ticket: Ticket, world: &'w mut World<'_>) -> Option<&'w mut Attempt> {
+    world.exchanges.get(ticket.exchange)?.attempts.get_mut(ticket.attempt)
+}
+
+fn name<'c>(ticket: Ticket, world: &World<'c>) -> &'c str {
+    world.config.vendors.get(ticket.vendor).map_or("the vendor", |vendor| &vendor.name)
+}
+
 fn fail_with(ticket: Ticket, fault: Fault, world: &mut World<'_>) -> Step<Vendor> {
-    let vendor = world.config.vendors.get(ticket.vendor).map_or("the vendor", |vendor| &vendor.name);
-    fail(ticket, Failure::from_fault(vendor, fault), world)
+    fail(ticket, Failure::from_fault(name(ticket, world), fault), world)
 }
 
 /// Ends the attempt: Envoy tries the next vendor if there is one, else the gateway role answers the client.

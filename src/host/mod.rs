@@ -5,11 +5,12 @@
 
 #![allow(unsafe_code, reason = "the SDK's entry point macro expands to it")]
 
+mod redis;
 mod root;
 mod stream;
 mod worker;
 
 proxy_wasm::main! {{
     proxy_wasm::set_log_level(proxy_wasm::types::LogLevel::Info);
-    proxy_wasm::set_root_context(|_| Box::new(root::Root::default()));
+    proxy_wasm::set_root_context(|id| Box::new(root::Root::new(id)));
 }}

@@ -5,16 +5,24 @@ use proxy_wasm::types::ContextType;
 use serde::Deserialize;
 
 use crate::config;
+use crate::flow::bridge::Bridge;
 use crate::flow::echo::Echo;
 use crate::flow::gateway::Gateway;
 use crate::flow::vendor::Vendor;
 use crate::host::stream::Stream;
-use crate::host::worker;
+use crate::host::{redis, worker};
 
 /// One plugin: a role, once it is configured.
-#[derive(Default)]
 pub struct Root {
+    id: u32,
     role: Option<Role>,
+}
+
+impl Root {
+    /// A plugin that is not configured yet; its number among Envoy's contexts.
+    pub fn new(id: u32) -> Root {
+        Root { id, role: None }
+    }
 }
 
 /// The plugin's configuration.
@@ -24,9 +32,14 @@ enum Role {
     Gateway {},
     Vendor { vendor: String },
     Echo {},
+    Bridge {},
 }
 
-impl Context for Root {}
+impl Context for Root {
+    fn on_http_call_response(&mut self, token: u32, headers: usize, size: usize, _: usize) {
+        redis::ended(self.id, token, headers, size);
+    }
+}
 
 impl RootContext for Root {
     fn on_vm_start(&mut self, _: usize) -> bool {
@@ -51,6 +64,9 @@ impl RootContext for Root {
                 false
             }
             Ok(role) => {
+                if let Role::Gateway {} = role {
+                    worker::open_redis();
+                }
                 self.role = Some(role);
                 true
             }
@@ -61,18 +77,27 @@ impl RootContext for Root {
         }
     }
 
+    fn on_queue_ready(&mut self, queue: u32) {
+        redis::ready(self.id, queue);
+    }
+
+    fn on_tick(&mut self) {
+        redis::tick(self.id);
+    }
+
     fn get_type(&self) -> Option<ContextType> {
         Some(ContextType::HttpContext)
     }
 
-    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
         Some(match &self.role {
             Some(Role::Vendor { vendor }) => match worker::vendor(vendor) {
-                Some(index) => Box::new(Stream::new(Vendor::Fresh(index))),
-                None => Box::new(Stream::new(Vendor::Over)),
+                Some(index) => Box::new(Stream::new(id, Vendor::Fresh(index))),
+                None => Box::new(Stream::new(id, Vendor::Over)),
             },
-            Some(Role::Echo {}) => Box::new(Stream::new(Echo::Listening)),
-            Some(Role::Gateway {}) | None => Box::new(Stream::new(Gateway::Fresh)),
+            Some(Role::Echo {}) => Box::new(Stream::new(id, Echo::Listening)),
+            Some(Role::Bridge {}) => Box::new(Stream::new(id, Bridge::Open)),
+            Some(Role::Gateway {}) | None => Box::new(Stream::new(id, Gateway::Fresh)),
         })
     }
 }

@@ -1,15 +1,26 @@
 //! One HTTP stream: feeds a state machine with Envoy's callbacks and carries out what it says.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, LogLevel, MapType};
 
-use crate::flow::{Effect, Flow, Head, Part, ROUTE, Reads, Reply, Step, Verdict, World};
-use crate::host::worker;
+use crate::flow::{Effect, Flow, Head, Part, ROUTE, Reads, Reply as Answer, Step, Verdict, World};
+use crate::host::{redis, worker};
+use crate::redis::Reply;
 
 /// A stream in a role.
 pub struct Stream<F> {
-    flow: F,
+    seat: Rc<Seat<F>>,
+}
+
+/// Where a stream's state is, so that it can also be told what Redis says, in a callback that is not its own. The state
+/// is taken out for the length of a step, and in its place is that of a stream that is over.
+struct Seat<F> {
+    id: u32,
+    flow: Cell<F>,
 }
 
 /// Which half of the stream a callback is about.
@@ -36,14 +47,14 @@ impl Half {
     }
 }
 
-impl<F: Flow> Stream<F> {
-    /// A stream in its first state.
-    pub fn new(flow: F) -> Stream<F> {
-        Stream { flow }
+impl<F: Flow + 'static> Stream<F> {
+    /// A stream in its first state; its number among Envoy's contexts.
+    pub fn new(id: u32, flow: F) -> Stream<F> {
+        Stream { seat: Rc::new(Seat { id, flow: Cell::new(flow) }) }
     }
 
     fn body(&mut self, half: Half, size: usize, end: bool) -> Action {
-        let part = match (self.reads(half), end) {
+        let part = match (self.seat.reads(half), end) {
             (Reads::Nothing, _) => return Action::Continue,
             (Reads::Held | Reads::Whole, false) => Part::Held(size),
             (Reads::Held, true) => Part::Whole(Vec::new()),
@@ -58,43 +69,90 @@ impl<F: Flow> Stream<F> {
 
     /// What is held is whole now. Pieces have all gone, and there is no buffer in which another could be put.
     fn body_ended_by_trailers(&mut self, half: Half) -> Action {
-        match self.reads(half) {
+        match self.seat.reads(half) {
             Reads::Held | Reads::Whole => self.body(half, usize::MAX, true),
             Reads::Nothing | Reads::Pieces => Action::Continue,
         }
     }
 
-    fn reads(&self, half: Half) -> Reads {
-        match half {
-            Half::Request => self.flow.reads_request(),
-            Half::Response => self.flow.reads_response(),
-        }
-    }
-
     fn step(&mut self, half: Half, step: impl FnOnce(F, &mut World<'_>) -> Step<F>) -> Action {
-        let flow = std::mem::take(&mut self.flow);
-        let Some(Step { state, verdict, effects }) = worker::with_world(half.head(), |world| step(flow, world)) else {
-            return Action::Continue;
-        };
-        self.flow = state;
-        effects.into_iter().for_each(apply);
-        match verdict {
+        match self.seat.step(half, step) {
             Verdict::Pass => Action::Continue,
             Verdict::Hold => Action::Pause,
         }
     }
 }
 
-impl<F: Flow> Context for Stream<F> {
+impl<F: Flow + 'static> Seat<F> {
+    fn reads(&self, half: Half) -> Reads {
+        let flow = self.flow.take();
+        let reads = match half {
+            Half::Request => flow.reads_request(),
+            Half::Response => flow.reads_response(),
+        };
+        self.flow.set(flow);
+        reads
+    }
+
+    /// One step, and the next one if it asks Redis in vain.
+    fn step(self: &Rc<Self>, half: Half, step: impl FnOnce(F, &mut World<'_>) -> Step<F>) -> Verdict {
+        let mut next = worker::with_world(half.head(), |world| step(self.flow.take(), world));
+        while let Some(Step { state, verdict, effects }) = next {
+            self.flow.set(state);
+            if self.apply(effects) == Asked::InVain {
+                next = worker::with_world(half.head(), |world| self.flow.take().told(None, world));
+            } else {
+                return verdict;
+            }
+        }
+        Verdict::Pass
+    }
+
+    fn apply(self: &Rc<Self>, effects: Vec<Effect>) -> Asked {
+        let mut asked = Asked::Nothing;
+        for effect in effects {
+            match effect {
+                Effect::Ask(commands) => {
+                    let seat = Rc::<Seat<F>>::clone(self);
+                    if !redis::ask(self.id, seat, commands) {
+                        asked = Asked::InVain;
+                    }
+                }
+                effect => apply(effect),
+            }
+        }
+        asked
+    }
+}
+
+/// What a step's questions came to.
+#[derive(PartialEq, Eq)]
+enum Asked {
+    /// There was none, or an answer will come.
+    Nothing,
+    /// There will be no answer.
+    InVain,
+}
+
+impl<F: Flow + 'static> redis::Waiting for Seat<F> {
+    fn told(self: Rc<Self>, replies: Option<Vec<Reply>>) {
+        if self.step(Half::Request, |flow, world| flow.told(replies, world)) == Verdict::Pass {
+            let _ = hostcalls::resume_http_request();
+        }
+    }
+}
+
+impl<F: Flow + 'static> Context for Stream<F> {
     fn on_done(&mut self) -> bool {
-        let flow = std::mem::take(&mut self.flow);
+        redis::forget(self.seat.id);
+        let flow = self.seat.flow.take();
         let effects = worker::with_world(Half::Response.head(), |world| flow.closed(world)).unwrap_or_default();
         effects.into_iter().for_each(apply);
         true
     }
 }
 
-impl<F: Flow> HttpContext for Stream<F> {
+impl<F: Flow + 'static> HttpContext for Stream<F> {
     fn on_http_request_headers(&mut self, _: usize, end: bool) -> Action {
         self.step(Half::Request, |flow, world| flow.request_head(end, world))
     }
@@ -162,15 +220,17 @@ fn apply(effect: Effect) {
         Effect::ClearRouteCache => {
             let _ = hostcalls::call_foreign_function("clear_route_cache", None);
         }
-        Effect::Ask(_) | Effect::Tell(_) => {}
-        Effect::Count(labels) => worker::count(labels.requests_total()),
+        // The stream's own affair, above; of one that is over nobody would hear the answer.
+        Effect::Ask(_) => {}
+        Effect::Tell(commands) => redis::tell(commands),
+        Effect::Count(counter) => worker::count(counter.name(), 1),
         Effect::Log(level, text) => {
             let _ = hostcalls::log(severity(level), &text);
         }
     }
 }
 
-fn send(reply: &Reply) {
+fn send(reply: &Answer) {
     let headers = reply.headers.iter().map(|(name, value)| (*name, &**value)).collect();
     let _ = hostcalls::send_http_response(u32::from(reply.status), headers, Some(&reply.body));
 }

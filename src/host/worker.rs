@@ -10,9 +10,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::MetricType;
 
+use crate::auth;
 use crate::config::Config;
 use crate::flow::exchange::Exchanges;
-use crate::flow::{Head, World};
+use crate::flow::{Head, World, party};
+use crate::host::redis;
 use crate::store::Store;
 
 /// The filter state key that carries the number of an exchange; Envoy prefixes it with `wasm.`.
@@ -26,18 +28,21 @@ thread_local! {
 pub struct Worker {
     config: Rc<Config>,
     exchanges: Exchanges,
+    keys: auth::Memory,
     counters: HashMap<String, u32>,
 }
 
 /// Installs the configuration; exchanges that are on their way stay.
 pub fn configure(config: Config) {
+    party::prepare(&config, &SharedData);
     WORKER.with_borrow_mut(|slot| {
         let config = Rc::new(config);
         match slot {
             Some(worker) => worker.config = config,
             None => {
                 let exchanges = Exchanges::new(clock().as_nanos() as u64);
-                *slot = Some(Worker { config, exchanges, counters: HashMap::new() });
+                let (keys, counters) = Default::default();
+                *slot = Some(Worker { config, exchanges, keys, counters });
             }
         }
     });
@@ -46,9 +51,9 @@ pub fn configure(config: Config) {
 /// Runs `step` with what it may look at; `None` before the configuration is here.
 pub fn with_world<R>(head: fn() -> Head, step: impl FnOnce(&mut World<'_>) -> R) -> Option<R> {
     WORKER.with_borrow_mut(|slot| {
-        let Worker { config, exchanges, .. } = slot.as_mut()?;
+        let Worker { config, exchanges, keys, .. } = slot.as_mut()?;
         let config = Rc::clone(config);
-        Some(step(&mut World { config: &config, exchanges, store: &SharedData, random, clock, head, exchange }))
+        Some(step(&mut World { config: &config, exchanges, keys, store: &SharedData, random, clock, head, exchange }))
     })
 }
 
@@ -57,8 +62,17 @@ pub fn vendor(name: &str) -> Option<usize> {
     WORKER.with_borrow(|slot| slot.as_ref()?.config.vendor(name).map(|(index, _)| index))
 }
 
-/// Adds one to a counter; each is defined once per VM.
-pub fn count(name: String) {
+/// Opens the way to Redis from the root context that is called now, if one is configured.
+pub fn open_redis() {
+    let config = WORKER.with_borrow(|slot| slot.as_ref().map(|worker| Rc::clone(&worker.config)));
+    redis::open(config.as_ref().and_then(|config| config.redis.as_ref()));
+}
+
+/// Adds to a counter; each is defined once per VM.
+pub fn count(name: String, more: usize) {
+    if more == 0 {
+        return;
+    }
     WORKER.with_borrow_mut(|slot| {
         let Some(worker) = slot.as_mut() else { return };
         let id = match worker.counters.get(&name) {
@@ -69,7 +83,7 @@ pub fn count(name: String) {
                 id
             }
         };
-        let _ = hostcalls::increment_metric(id, 1);
+        let _ = hostcalls::increment_metric(id, i64::try_from(more).unwrap_or(i64::MAX));
     });
 }
 
@@ -80,7 +94,7 @@ fn exchange() -> Option<u64> {
 }
 
 /// The time since the Unix epoch.
-fn clock() -> Duration {
+pub fn clock() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
@@ -97,7 +111,7 @@ impl Store for SharedData {
     }
 }
 
-/// The standard library seeds each hasher with random keys, which on this target are Envoy's.
-fn random() -> u64 {
+/// A random number. The standard library seeds each hasher with random keys, which on this target are Envoy's.
+pub fn random() -> u64 {
     RandomState::new().hash_one(0)
 }

@@ -27,6 +27,7 @@
 //! Envoy goes on by itself with its part of every limit: [`Rules::scaled_down`].
 
 mod bucket;
+mod doubt;
 pub mod global;
 mod held;
 mod ledger;
@@ -173,8 +174,8 @@ pub struct Denial {
     pub wait: Wait,
 }
 
-/// How long a refused claim would have to wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How long a refused claim would have to wait, the longer the greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wait {
     /// So long, if nobody else claims meanwhile.
     For(Duration),

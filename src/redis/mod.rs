@@ -3,6 +3,17 @@
 //! Weir speaks RESP2, because that is what Envoy's Redis proxy speaks. A command is a list of byte strings; a reply is
 //! a tree, and an error can sit anywhere in it: when one node of a cluster is gone, an array holds its error beside the
 //! values of the others.
+//!
+//! [`resp`] is the language, [`line`] decides what is said when, [`breaker`] whether anything is, after how the last calls
+//! ended ([`ending`]). How the bytes travel is `src/host`'s affair.
+
+pub mod breaker;
+pub mod ending;
+pub mod line;
+pub mod resp;
+
+/// The cluster by which Envoy leads a pipeline of commands to Redis.
+pub const BRIDGE: &str = "weir_redis_bridge";
 
 /// A command: its name, then its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,4 +41,61 @@ pub enum Reply {
     Nil,
     /// `*2 ..`
     Array(Vec<Reply>),
+}
+
+impl Reply {
+    /// The error that says that the command was not carried out for now: Envoy did not reach Redis, or Redis is not fit
+    /// to serve. Every other error is Redis's own judgement of the command, and would be the same next time. In an
+    /// array one such error is enough.
+    pub fn unheard(&self) -> Option<&str> {
+        match self {
+            Reply::Error(text) => UNHEARD.iter().any(|start| text.starts_with(start)).then_some(text),
+            Reply::Array(items) => items.iter().find_map(Reply::unheard),
+            _ => None,
+        }
+    }
+}
+
+/// How such errors begin: first Envoy's own, then those of Redis.
+const UNHEARD: [&str; 16] = [
+    "upstream failure",
+    "upstream protocol error",
+    "no upstream host",
+    "finished with ",
+    "LOADING",
+    "BUSY ",
+    "CLUSTERDOWN",
+    "MASTERDOWN",
+    "READONLY",
+    "TRYAGAIN",
+    "MOVED ",
+    "ASK ",
+    "NOAUTH",
+    "WRONGPASS",
+    "ERR max number of clients",
+    "ERR AUTH",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test;
+
+    #[test]
+    fn tells_absence_from_judgement() {
+        for (text, unheard) in [
+            ("upstream failure", true),
+            ("no upstream host", true),
+            ("LOADING Redis is loading the dataset in memory", true),
+            ("NOAUTH Authentication required.", true),
+            ("WRONGTYPE Operation against a key holding the wrong kind of value", false),
+            ("ERR unknown command", false),
+            ("NOSCRIPT No matching script", false),
+        ] {
+            let reply = Reply::Error(text.to_owned());
+            assert_eq!(reply.unheard().is_some(), unheard, "{text}");
+            assert_eq!(Reply::Array(vec![Reply::Nil, reply]).unheard().is_some(), unheard, "{text}");
+        }
+        assert_eq!(Reply::Text("LOADING".to_owned()).unheard(), None);
+    }
 }

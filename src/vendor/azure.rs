@@ -1,9 +1,8 @@
 //! Azure OpenAI, the classic surface: OpenAI's format, except that the deployment stands in the path.
 
-use std::borrow::Cow;
-
+use super::edits::{self, Edits};
 use super::openai::OpenAi;
-use super::{Asked, Body, Call, Credential, Fault, Format, Outgoing, Stream, Unsupported};
+use super::{Asked, Call, Credential, Fault, Format, Outgoing, Stream, StreamUsage, Unsupported, Whole};
 use crate::chat::Request;
 
 /// `kind: azure`
@@ -14,6 +13,10 @@ impl Format for Azure {
         "azure"
     }
 
+    fn prices(&self) -> &'static str {
+        OpenAi.prices()
+    }
+
     fn credential(&self) -> Credential {
         Credential { header: "api-key", prefix: "" }
     }
@@ -22,16 +25,22 @@ impl Format for Azure {
         OpenAi.accepts(request)
     }
 
-    /// The body's own `model` is ignored by Azure, so it stays as the client wrote it.
+    /// The body's own `model` is ignored by Azure, so it stays as the client wrote it. A version that does not know
+    /// `stream_options` refuses a request that has them.
     fn render(&self, call: &Call<'_>) -> Outgoing {
         let deployment = percent_encoded(call.model);
-        let version = percent_encoded(call.api_version.unwrap_or(API_VERSION));
+        let version = call.api_version.unwrap_or(API_VERSION);
+        let mut edits = Edits::new(call.request.body());
+        if call.stream_usage == StreamUsage::Asked && counts_streams(version) {
+            edits::ask_for_usage(call, &mut edits);
+        }
+        let version = percent_encoded(version);
         let path =
             [call.base, "/openai/deployments/", &deployment, "/chat/completions?api-version=", &version].concat();
-        Outgoing { path, headers: &[], body: Body::AsReceived }
+        Outgoing { path, headers: &[], body: edits.body() }
     }
 
-    fn reply<'b>(&self, body: &'b [u8], asked: &Asked) -> Result<Cow<'b, [u8]>, Fault> {
+    fn reply<'b>(&self, body: &'b [u8], asked: &Asked) -> Result<Whole<'b>, Fault> {
         OpenAi.reply(body, asked)
     }
 
@@ -43,6 +52,16 @@ impl Format for Azure {
 /// The newest generally available version of the classic surface.
 const API_VERSION: &str = "2024-10-21";
 
+/// Whether a version knows `stream_options`. Versions are dates, some with `-preview` behind; what is none is newer than
+/// all of them.
+fn counts_streams(version: &str) -> bool {
+    let dated = version.starts_with(|first: char| first.is_ascii_digit());
+    !dated || version >= STREAM_OPTIONS
+}
+
+/// The first version with `stream_options` was this day's preview.
+const STREAM_OPTIONS: &str = "2024-09-01";
+
 /// Deployment names are free-form; everything but RFC 3986's unreserved characters is escaped.
 fn percent_encoded(text: &str) -> String {
     let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
@@ -53,14 +72,34 @@ fn percent_encoded(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::test;
+    use crate::vendor::Body;
 
     #[test]
     fn puts_the_deployment_into_the_path() {
         let body = br#"{"model":"gpt-4","messages":[{"role":"user","content":"x"}]}"#.to_vec();
         let request = Request::parse(body).unwrap();
-        let call = Call { request: &request, model: "my gpt/4", base: "", api_version: Some("2025-04-01-preview") };
+        let call = Call {
+            request: &request,
+            model: "my gpt/4",
+            base: "",
+            api_version: Some("2025-04-01-preview"),
+            stream_usage: StreamUsage::Asked,
+        };
         let outgoing = Azure.render(&call);
         assert_eq!(outgoing.path, "/openai/deployments/my%20gpt%2F4/chat/completions?api-version=2025-04-01-preview");
         assert_eq!(outgoing.body, Body::AsReceived);
+    }
+    #[test]
+    fn asks_for_usage_where_the_version_knows_it() {
+        for (version, asks) in [
+            ("2024-06-01", false),
+            ("2024-08-01-preview", false),
+            ("2024-09-01-preview", true),
+            ("2024-10-21", true),
+            ("2025-04-01-preview", true),
+            ("preview", true),
+        ] {
+            assert_eq!(counts_streams(version), asks, "{version}");
+        }
     }
 }

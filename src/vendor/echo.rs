@@ -1,9 +1,7 @@
 //! The built-in vendor: OpenAI's format, answered by Weir's own `echo` role inside the same Envoy. No key, no network.
 
-use std::borrow::Cow;
-
 use super::openai::OpenAi;
-use super::{Asked, Call, Credential, Fault, Format, Outgoing, Stream, Unsupported};
+use super::{Asked, Call, Credential, Fault, Format, Outgoing, Stream, Unsupported, Whole};
 use crate::chat::Request;
 
 /// `kind: echo`
@@ -27,7 +25,7 @@ impl Format for Echo {
         OpenAi.render(call)
     }
 
-    fn reply<'b>(&self, body: &'b [u8], asked: &Asked) -> Result<Cow<'b, [u8]>, Fault> {
+    fn reply<'b>(&self, body: &'b [u8], asked: &Asked) -> Result<Whole<'b>, Fault> {
         OpenAi.reply(body, asked)
     }
 

@@ -8,6 +8,7 @@
 mod anthropic;
 mod azure;
 mod echo;
+mod edits;
 pub mod failure;
 mod openai;
 pub mod relay;
@@ -15,8 +16,9 @@ pub mod relay;
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::chat::Request;
+use crate::chat::answer::Answer;
 use crate::chat::request::Delivery;
+use crate::chat::{Request, Tally};
 pub use failure::{Failure, Fault, Next};
 pub use relay::Relay;
 
@@ -33,6 +35,11 @@ pub trait Format: Sync {
     /// The word for it in `weir.yaml`.
     fn kind(&self) -> &'static str;
 
+    /// Whose prices its models have in [the table](crate::account::table): a `vendor` there.
+    fn prices(&self) -> &'static str {
+        self.kind()
+    }
+
     /// Which header carries the vendor's credential.
     fn credential(&self) -> Credential;
 
@@ -42,8 +49,8 @@ pub trait Format: Sync {
     /// The request as the vendor wants it. Only called for a request that [`Format::accepts`].
     fn render(&self, call: &Call<'_>) -> Outgoing;
 
-    /// A whole successful reply, in OpenAI's format; borrowed when it is so already.
-    fn reply<'b>(&self, body: &'b [u8], asked: &Asked) -> Result<Cow<'b, [u8]>, Fault>;
+    /// A whole successful reply.
+    fn reply<'b>(&self, body: &'b [u8], asked: &Asked) -> Result<Whole<'b>, Fault>;
 
     /// The translation of a stream.
     fn stream(&self, asked: Asked) -> Box<dyn Stream>;
@@ -64,6 +71,24 @@ pub trait Stream {
 
     /// The vendor ended its stream: finishes the answer, or says that it is not whole.
     fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Fault>;
+
+    /// The tokens of what has come so far.
+    fn tally(&self) -> Tally;
+}
+
+/// A whole reply, understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Whole<'b> {
+    /// The body in OpenAI's format; borrowed when it is so already.
+    pub body: Cow<'b, [u8]>,
+    /// Its tokens.
+    pub tally: Tally,
+}
+
+impl From<Answer> for Whole<'_> {
+    fn from(answer: Answer) -> Self {
+        Whole { body: Cow::Owned(answer.render()), tally: answer.tally() }
+    }
 }
 
 /// Where a vendor's credential goes: `header: <prefix><secret>`.
@@ -100,6 +125,17 @@ pub struct Call<'a> {
     pub base: &'a str,
     /// The vendor's `api_version`, where it has one.
     pub api_version: Option<&'a str>,
+    /// Whether it is asked to count the tokens of a stream.
+    pub stream_usage: StreamUsage,
+}
+
+/// Whether a vendor is asked to count the tokens of a stream whose client did not ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamUsage {
+    /// It is, where its format has a word for that.
+    Asked,
+    /// It gets the client's own words.
+    AsReceived,
 }
 
 /// A request in the vendor's format.

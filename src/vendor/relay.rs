@@ -1,8 +1,8 @@
 //! Running a stream through its translation: bytes in any cut, bytes for the client out.
 
 use super::{Fault, Stream};
-use crate::chat::answer;
 use crate::chat::sse::{Broken, Decoder, Event};
+use crate::chat::{Tally, answer};
 
 /// A stream under translation.
 pub struct Relay {
@@ -34,6 +34,11 @@ impl Relay {
             outcome => outcome?,
         }
         self.stream.end(out)
+    }
+
+    /// The tokens of what has come so far.
+    pub fn tally(&self) -> Tally {
+        self.stream.tally()
     }
 
     fn translate(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {

@@ -4,8 +4,11 @@ The vendor is an Envoy too, which answers from memory, so that it is no bottlene
 the one Envoy process between the load and the vendor, per request, and how many requests pass. The two run in turns,
 several rounds each, because a machine is not the same from minute to minute; the medians are compared.
 
-    make bench                          both halves
-    bench.py --only bare                one half, for example while the other does not build
+Besides plain Weir there is Weir with limits: a key with every kind of limit and budget, none of which is ever reached,
+once decided by the Envoy itself and once by a Redis.
+
+    make bench                          all of them
+    bench.py --only weir limited        some, for example what limits cost
 """
 
 import argparse
@@ -20,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import yaml
@@ -28,7 +31,7 @@ import yaml
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "suite"))
-from gateway import Gateway, client_key, descendants, envoy, free_port  # noqa: E402
+from gateway import Gateway, client_key, descendants, envoy, free_port, wait_for_port  # noqa: E402
 
 PATH = "/v1/chat/completions"
 MODEL = "gpt-4o-mini"
@@ -91,13 +94,21 @@ def bare_config(port, admin, vendor):
     return bootstrap(port, admin, manager(route), [cluster])
 
 
-def weir_config(port, admin, vendor, entry):
+def weir_config(port, admin, vendor, entry, limits=None, redis=None):
     return {
+        **({"redis": {"urls": [redis]}} if redis else {}),
         "listen": f"127.0.0.1:{port}", "admin": f"127.0.0.1:{admin}",
         "vendors": [{"name": "openai", "kind": "openai", "url": f"http://127.0.0.1:{vendor}/v1",
                      "credential": {"env": "BENCH_CREDENTIAL"}}],
-        "models": [{"name": MODEL, "serve": [{"vendor": "openai"}]}], "keys": [entry],
+        "models": [{"name": MODEL, "serve": [{"vendor": "openai"}]}], "keys": [entry | (limits or {})],
     }
+
+
+# Each is checked on every request, and none is ever reached.
+LIMITS = {
+    "limits": {"requests": {"rate": "1000000/s"}, "tokens": {"rate": "1000000000/s"}, "concurrent": 10_000},
+    "budget_usd": {"hour": 1_000_000, "day": 1_000_000, "month": 1_000_000},
+}
 
 
 class Plain:
@@ -133,6 +144,22 @@ class Plain:
         """How many requests were answered with a 2xx."""
         page = fetch(self.admin, "GET", "/stats?filter=^http.bench.downstream_rq_2xx$")[1].decode()
         return int(page.split(":")[1])
+
+
+@contextmanager
+def redis():
+    """A Redis that keeps nothing; gives its url."""
+    if not shutil.which("redis-server"):
+        raise SystemExit("redis-server is missing: apt-get install redis-server")
+    port = free_port()
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        wait_for_port(port, process)
+        yield f"redis://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
 
 
 def is_envoy(pid):
@@ -193,6 +220,10 @@ def middle(rounds, name):
     return statistics.median(one[name] for one in rounds)
 
 
+# What each is compared with.
+BASIS = {"bare": None, "weir": "bare", "limited": "weir", "shared": "weir"}
+
+
 def summary(results, options):
     table = {name: {"requests_per_second": round(middle(rounds, "requests_per_second"), 1),
                     "cpu_us_per_request": round(middle(rounds, "cpu_us_per_request"), 1),
@@ -201,9 +232,10 @@ def summary(results, options):
                     "rounds": rounds} for name, rounds in results.items()}
     told = {"connections": options.connections, "seconds": options.seconds, "cores": os.cpu_count(),
             "machine": platform.machine(), "body_bytes": len(ASKED), "answer_bytes": len(ANSWER), "results": table}
-    if len(table) == 2:
-        told["ratio"] = {name: round(table["weir"][name] / table["bare"][name], 3)
-                         for name in ["requests_per_second", "cpu_us_per_request"]}
+    pairs = [(name, BASIS[name]) for name in table if BASIS[name] in table]
+    told["ratio"] = {f"{name}/{basis}": {figure: round(table[name][figure] / table[basis][figure], 3)
+                                         for figure in ["requests_per_second", "cpu_us_per_request"]}
+                     for name, basis in pairs}
     return told
 
 
@@ -212,8 +244,8 @@ def show(told):
     for name, row in told["results"].items():
         print(f"{name:10}{row['requests_per_second']:>12.0f}{row['cpu_us_per_request']:>16.1f}"
               f"{row['p50_us']:>10}{row['p99_us']:>10}")
-    if ratio := told.get("ratio"):
-        print(f"{'ratio':10}{ratio['requests_per_second']:>12.2f}{ratio['cpu_us_per_request']:>16.2f}")
+    for name, ratio in told["ratio"].items():
+        print(f"{name:16}{ratio['requests_per_second']:>6.2f}{ratio['cpu_us_per_request']:>16.2f}")
 
 
 def main():
@@ -221,7 +253,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--connections", type=int, default=16)
-    parser.add_argument("--only", choices=["bare", "weir"])
+    parser.add_argument("--only", nargs="+", choices=list(BASIS), default=list(BASIS))
     options = parser.parse_args()
     if not shutil.which("wrk"):
         raise SystemExit("wrk is missing: apt-get install wrk")
@@ -231,15 +263,19 @@ def main():
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weir-bench-")))
         vendor = stack.enter_context(Plain("vendor", directory, vendor_config(free_port(), free_port())))
         targets = {}
-        if options.only != "weir":
+        if "bare" in options.only:
             config = bare_config(free_port(), free_port(), vendor.port)
             targets["bare"] = stack.enter_context(Plain("bare", directory, config))
-        if options.only != "bare":
-            config = weir_config(free_port(), free_port(), vendor.port, entry)
-            weir = Gateway(config, directory / "weir", {"BENCH_CREDENTIAL": CREDENTIAL}, 1, [CREDENTIAL]).start()
+        variants = {"weir": {}, "limited": {"limits": LIMITS}, "shared": {"limits": LIMITS, "redis": True}}
+        for name in [name for name in variants if name in options.only]:
+            variant = variants[name]
+            if "redis" in variant:
+                variant["redis"] = stack.enter_context(redis())
+            config = weir_config(free_port(), free_port(), vendor.port, entry, **variant)
+            weir = Gateway(config, directory / name, {"BENCH_CREDENTIAL": CREDENTIAL}, 1, [CREDENTIAL]).start()
             stack.callback(weir.stop)
             weir.pid = weir.envoy_pid
-            targets["weir"] = weir
+            targets[name] = weir
         results = {name: [] for name in targets}
         for number in range(options.rounds):
             for name, target in targets.items():

@@ -4,6 +4,10 @@
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 #[cfg(test)]
+mod cost;
+#[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod stage;
 
 use stage::{Stage, ask, chunk, completion, error};

@@ -2,14 +2,18 @@
 //! by the least that is true of Envoy.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use weir::config::{Config, parse_json};
-use weir::flow::exchange::Exchanges;
+use weir::auth;
+use weir::config::{Config, Key, parse_json};
+use weir::flow::exchange::{Exchanges, Source};
 use weir::flow::gateway::Gateway;
 use weir::flow::vendor::Vendor;
 use weir::flow::{Effect, Flow, Head, Part, Reads, Step, Verdict, World};
+use weir::metric::Counter;
+use weir::redis::{self, Command};
 use weir::store::Memory;
 
 thread_local! {
@@ -28,7 +32,10 @@ pub fn pass_seconds(seconds: u64) {
 pub struct Stage {
     config: Config,
     pub exchanges: Exchanges,
+    pub keys: auth::Memory,
     pub store: Memory,
+    /// What was counted besides requests.
+    pub counted: Vec<String>,
 }
 
 /// What somebody got.
@@ -53,27 +60,27 @@ impl Stage {
     pub fn new() -> Stage {
         NOW.set(1_704_110_400);
         EXCHANGE.set(None);
-        let digest = |key: &str| Sha256::digest(key.as_bytes()).iter().map(|b| format!("{b:02x}")).collect::<String>();
-        let config = serde_json::json!({
-            "listen": "127.0.0.1:3000",
-            "admin": "127.0.0.1:9901",
-            "vendors": [
-                {"name": "first", "kind": "openai", "url": "http://first.test/v1"},
-                {"name": "second", "kind": "azure", "url": "http://second.test", "api_version": "2024-10-21"},
-            ],
-            "models": [
-                {"name": "both", "serve": [{"vendor": "first"}, {"vendor": "second", "model": "deployed"}]},
-                {"name": "lone", "serve": [{"vendor": "first"}]},
-                {"name": "unserved", "serve": []},
-            ],
-            "keys": [
-                {"name": "all", "sha256": digest("all")},
-                {"name": "limited", "sha256": digest("limited"), "models": ["lone", "unserved"]},
-            ],
-            "limits": {"body_bytes": 1500},
-        });
-        let config = parse_json(config.to_string().as_bytes()).unwrap();
-        Stage { config, exchanges: Exchanges::new(0), store: Memory::default() }
+        let config = parse_json(configuration(&[]).to_string().as_bytes()).unwrap();
+        Stage {
+            config,
+            exchanges: Exchanges::new(0),
+            keys: auth::Memory::default(),
+            store: Memory::default(),
+            counted: Vec::new(),
+        }
+    }
+
+    /// A worker that has a Redis besides.
+    pub fn with_redis() -> Stage {
+        let mut stage = Stage::new();
+        let redis = serde_json::json!({"urls": ["redis://127.0.0.1:6379"]});
+        stage.config = parse_json(configuration(&[("redis", redis)]).to_string().as_bytes()).unwrap();
+        stage
+    }
+
+    /// Changes the first key of the file, which is `all`.
+    pub fn change_key(&mut self, change: impl FnOnce(&mut Key)) {
+        change(Rc::make_mut(self.config.keys.first_mut().unwrap()));
     }
 
     /// A client whose request is good and on its way.
@@ -105,7 +112,8 @@ impl Stage {
         client.answer.take().expect("an answer of the gateway's own")
     }
 
-    fn arrive(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Client<'_> {
+    /// A client of whose request only the headers are here.
+    pub fn arrive(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Client<'_> {
         let mut all = vec![(":method", method), (":path", path)];
         if !headers.iter().any(|(name, _)| *name == "x-api-key") {
             all.push(("x-api-key", "all"));
@@ -130,7 +138,10 @@ pub struct Client<'s> {
     request: Message,
     response: Message,
     answer: Option<Message>,
+    asked: Vec<Command>,
+    verdict: Verdict,
     counted: Vec<String>,
+    logged: Vec<String>,
 }
 
 impl<'s> Client<'s> {
@@ -145,8 +156,41 @@ impl<'s> Client<'s> {
             request: Message::default(),
             response: Message::default(),
             answer: None,
+            asked: Vec::new(),
+            verdict: Verdict::Hold,
             counted: Vec::new(),
+            logged: Vec::new(),
         }
+    }
+
+    /// What Redis is asked, in words, since this was last looked at.
+    pub fn asked(&mut self) -> String {
+        let words = |Command(words)| words.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+        std::mem::take(&mut self.asked).into_iter().map(words).map(|words: Vec<_>| words.join(" ")).collect()
+    }
+
+    /// Redis answers, or does not; whether the request goes on.
+    pub fn redis_says(&mut self, replies: Option<Vec<redis::Reply>>) -> bool {
+        at_hand(&self.headers);
+        self.gateway(|flow, world| flow.told(replies, world));
+        self.verdict == Verdict::Pass
+    }
+
+    /// Envoy holds so many bytes of the request, and more will come.
+    pub fn sends_so_far(&mut self, size: usize) {
+        assert_ne!(self.gateway.reads_request(), Reads::Nothing, "it would pass");
+        self.gateway(|flow, world| flow.request_body(Part::Held(size), world));
+        assert_eq!(self.verdict, Verdict::Hold);
+    }
+
+    /// What the operator was told.
+    pub fn logged(&self) -> &[String] {
+        &self.logged
+    }
+
+    /// The answer that the client has, if it has one.
+    pub fn answered(&self) -> Option<(u16, &str)> {
+        self.answer.as_ref().map(|answer| (answer.status, answer.text()))
     }
 
     /// The vendor to which Envoy's route leads now.
@@ -244,6 +288,12 @@ impl<'s> Client<'s> {
         self.answer.as_ref().unwrap()
     }
 
+    /// What the exchange says at this moment: tokens of the prompt and of the answer, and who counted them.
+    pub fn spent(&mut self) -> Option<(u64, u64, Source)> {
+        let exchange = self.stage.exchanges.get(EXCHANGE.get()?)?;
+        exchange.spent().map(|spent| (spent.usage.prompt, spent.usage.completion, spent.source))
+    }
+
     /// The stream is over; what is counted: method, endpoint, status, vendor, model.
     pub fn leaves(&mut self) -> Vec<String> {
         let closed = |flow: Gateway, world: &mut World<'_>| Step::pass(Gateway::Closed, flow.closed(world));
@@ -251,7 +301,8 @@ impl<'s> Client<'s> {
         std::mem::take(&mut self.counted)
     }
 
-    fn send(&mut self, body: Vec<u8>) {
+    /// The whole body is here.
+    pub fn send(&mut self, body: Vec<u8>) {
         self.sent.clone_from(&body);
         let part = match self.gateway.reads_request() {
             Reads::Pieces => Part::Piece { bytes: body, end: true },
@@ -285,7 +336,7 @@ impl<'s> Client<'s> {
     fn gateway(&mut self, step: impl FnOnce(Gateway, &mut World<'_>) -> Step<Gateway>) -> Verdict {
         let flow = std::mem::take(&mut self.gateway);
         let Step { state, verdict, effects } = step(flow, &mut world(self.stage));
-        self.gateway = state;
+        (self.gateway, self.verdict) = (state, verdict);
         effects.into_iter().for_each(|effect| self.apply(effect));
         verdict
     }
@@ -314,11 +365,17 @@ impl<'s> Client<'s> {
             Effect::ResponseBody(body) => self.response.body = body,
             Effect::Exchange(number) => EXCHANGE.set(Some(number)),
             Effect::Route(vendor) => self.route = vendor,
-            Effect::Count(labels) => self.counted.push(format!(
+            Effect::Count(Counter::Request(labels)) => self.counted.push(format!(
                 "{} {} {} {} {}",
                 labels.method, labels.endpoint, labels.status, labels.vendor, labels.model
             )),
-            Effect::ClearRouteCache | Effect::Log(..) | Effect::Ask(_) | Effect::Tell(_) => {}
+            Effect::Count(counter) => self.stage.counted.push(counter.name()),
+            Effect::Ask(commands) => {
+                assert_eq!(self.verdict, Verdict::Hold, "only a stream on hold can be told");
+                self.asked.extend(commands);
+            }
+            Effect::Log(_, text) => self.logged.push(text),
+            Effect::ClearRouteCache | Effect::Tell(_) => {}
         }
     }
 }
@@ -338,12 +395,41 @@ fn world(stage: &mut Stage) -> World<'_> {
     World {
         config: &stage.config,
         exchanges: &mut stage.exchanges,
+        keys: &mut stage.keys,
         store: &stage.store,
         random: || 0,
         clock: || Duration::from_secs(NOW.get()),
         head: || HEAD.with_borrow(Head::clone),
         exchange: || EXCHANGE.get(),
     }
+}
+
+/// What every stage is configured with, and these sections.
+fn configuration(more: &[(&str, serde_json::Value)]) -> serde_json::Value {
+    let digest = |key: &str| Sha256::digest(key.as_bytes()).iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let mut config = serde_json::json!({
+        "listen": "127.0.0.1:3000",
+        "admin": "127.0.0.1:9901",
+        "vendors": [
+            {"name": "first", "kind": "openai", "url": "http://first.test/v1"},
+            {"name": "second", "kind": "azure", "url": "http://second.test", "api_version": "2024-10-21"},
+        ],
+        "models": [
+            {"name": "both", "serve": [{"vendor": "first"}, {"vendor": "second", "model": "deployed"}]},
+            {"name": "lone", "serve": [{"vendor": "first"}]},
+            {"name": "unserved", "serve": []},
+            {"name": "priced", "serve": [{"vendor": "first"}], "price": {"input": 2, "output": 10, "cached_input": 1}},
+        ],
+        "keys": [
+            {"name": "all", "sha256": digest("all")},
+            {"name": "limited", "sha256": digest("limited"), "models": ["lone", "unserved"]},
+        ],
+        "limits": {"body_bytes": 1500},
+    });
+    for (name, section) in more {
+        config[*name] = section.clone();
+    }
+    config
 }
 
 /// These are the headers that the next event is about.

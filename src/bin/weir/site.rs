@@ -41,10 +41,15 @@ pub enum Cast {
 impl LeftOut {
     /// What to do about it.
     pub fn remedy(&self) -> String {
-        match &self.missing {
-            Secret::Env(name) => format!("set {name}"),
-            Secret::File(path) => format!("put its key into {path}"),
-        }
+        remedy(&self.missing, "its key")
+    }
+}
+
+/// Where a secret is to be put.
+pub fn remedy(missing: &Secret, what: &str) -> String {
+    match missing {
+        Secret::Env(name) => format!("set {name}"),
+        Secret::File(path) => format!("put {what} into {path}"),
     }
 }
 
@@ -85,7 +90,7 @@ fn recast(written: &mut Written, config: &Config) -> Result<Cast, String> {
     let echo = present.first().ok_or(NOBODY)?;
     if present.iter().all(|name| is_echo(name)) && present.len() < config.vendors.len() {
         for model in &mut written.models {
-            model.serve = vec![written::Hop { vendor: echo.clone(), model: None }];
+            model.serve = vec![written::Hop { vendor: echo.clone(), model: None, price: None }];
         }
         for vendors in written.keys.iter_mut().filter_map(|key| key.vendors.as_mut()) {
             *vendors = vec![echo.clone()];

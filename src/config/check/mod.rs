@@ -7,6 +7,7 @@
 mod key;
 mod limits;
 mod model;
+mod price;
 mod redis;
 mod vendor;
 
@@ -39,13 +40,13 @@ fn whole(written: &written::Written, form: Form, problems: &mut Problems) -> Opt
     let admin = problems.keep("admin", written.admin.parse());
     apart(listen, admin.as_ref(), problems);
     let vendors = vendor::vendors(written, problems);
-    let models = model::models(written, form, problems);
+    let models = model::models(written, vendors.as_deref(), form, problems);
     let tenants = key::tenants(written, problems);
     let keys = key::keys(written, form, listen, problems);
     let routing = routing(&written.routing, problems);
     let limits = limits::limits(written, problems);
-    let redis = written.redis.as_ref().map(|written| redis::redis(written, problems));
-    Some(Config {
+    let redis = written.redis.as_ref().map(|written| redis::redis(written, listen, problems));
+    let config = Config {
         listen: listen?,
         admin: admin?,
         vendors: vendors?,
@@ -55,7 +56,9 @@ fn whole(written: &written::Written, form: Form, problems: &mut Problems) -> Opt
         limits: limits?,
         tenants: tenants?,
         redis: redis.flatten(),
-    })
+    };
+    price::budgets(&config, problems);
+    Some(config)
 }
 
 fn apart(listen: Option<SocketAddr>, admin: Option<&Admin>, problems: &mut Problems) {
@@ -94,16 +97,25 @@ fn check_names(section: &str, names: &[&str], extra: &str, problems: &mut Proble
         problems.note(section, "at least one is needed");
     }
     for (i, name) in names.iter().enumerate() {
-        let at = || format!("{section}[{i}].name");
-        let letters = name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c) || extra.contains(c));
-        if name.is_empty() {
-            problems.note(at(), "missing");
-        } else if !letters || name.len() > LONGEST_NAME {
-            problems.note(at(), format!("must be 1 to {LONGEST_NAME} letters, digits or any of ._-{extra}"));
-        } else if let Some(first) = names.iter().position(|other| other == name).filter(|first| *first < i) {
-            problems.note(at(), format!("is the name of {section}[{first}] too"));
+        let at = format!("{section}[{i}].name");
+        if check_name(&at, name, extra, problems)
+            && let Some(first) = names.iter().position(|other| other == name).filter(|first| *first < i)
+        {
+            problems.note(at, format!("is the name of {section}[{first}] too"));
         }
     }
+}
+
+/// Whether a name is well formed.
+fn check_name(at: &str, name: &str, extra: &str, problems: &mut Problems) -> bool {
+    let letters = name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c) || extra.contains(c));
+    let fine = letters && (1..=LONGEST_NAME).contains(&name.len());
+    if name.is_empty() {
+        problems.note(at, "missing");
+    } else if !fine {
+        problems.note(at, format!("must be 1 to {LONGEST_NAME} letters, digits or any of ._-{extra}"));
+    }
+    fine
 }
 
 fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {

@@ -1,12 +1,19 @@
 //! `models`.
 
 use super::limits::rules;
+use super::price::Prices;
 use super::{Form, ROUTED, check_names, unknown};
 use crate::config::problem::Problems;
-use crate::config::{Hop, Model, written};
+use crate::config::{Hop, Model, Vendor, written};
 
-/// Every model, if all are right.
-pub(super) fn models(written: &written::Written, form: Form, problems: &mut Problems) -> Option<Vec<Model>> {
+/// Every model, if all are right. Without `vendors`, some of which are wrong, there are no prices to look up.
+pub(super) fn models(
+    written: &written::Written,
+    vendors: Option<&[Vendor]>,
+    form: Form,
+    problems: &mut Problems,
+) -> Option<Vec<Model>> {
+    let prices = Prices::new(vendors.unwrap_or_default());
     let names: Vec<&str> = written.models.iter().map(|model| model.name.as_str()).collect();
     check_names("models", &names, ROUTED, problems);
     let checked: Vec<_> = written
@@ -19,6 +26,7 @@ pub(super) fn models(written: &written::Written, form: Form, problems: &mut Prob
                 problems.note(&at, "names nobody: at least one vendor must serve the model");
             }
             let serve = hops(model, &at, &written.vendors, problems);
+            let serve = prices.of_hops(model, serve, &format!("models[{i}]"), problems);
             let rules = rules(model.limits.as_ref(), None, &format!("models[{i}]"), problems);
             Some(Model { name: model.name.clone(), serve: serve?, rules: rules? })
         })
@@ -35,8 +43,8 @@ fn hops(model: &written::Model, at: &str, vendors: &[written::Vendor], problems:
         }
         let position = vendors.iter().position(|vendor| vendor.name == written.vendor);
         let vendor = position.ok_or_else(|| unknown("vendor", &written.vendor, vendors.iter().map(|v| &*v.name)));
-        let hop =
-            problems.keep(format!("{at}[{i}].vendor"), vendor).map(|vendor| Hop { vendor, model: name, price: None });
+        let vendor = problems.keep(format!("{at}[{i}].vendor"), vendor);
+        let hop = vendor.map(|vendor| Hop { vendor, model: name, price: None });
         if hop.is_some() && hops.contains(&hop) {
             problems.note(format!("{at}[{i}]"), "is listed twice");
         }

@@ -4,7 +4,7 @@ use super::limits::rules;
 use super::{PLAIN, check_names};
 use crate::config::problem::Problems;
 use crate::config::{Endpoint, Secret, Vendor, written};
-use crate::vendor::{FORMATS, Format, format};
+use crate::vendor::{FORMATS, Format, StreamUsage, format};
 
 /// Every vendor, if all are right.
 pub(super) fn vendors(written: &written::Written, problems: &mut Problems) -> Option<Vec<Vendor>> {
@@ -32,6 +32,9 @@ fn one_vendor(written: &written::Vendor, at: &str, problems: &mut Problems) -> O
     if api_version.is_some() && format.is_some_and(|format| format.kind() != AZURE) {
         problems.note(format!("{at}.api_version"), "only the kind azure takes one");
     }
+    if written.stream_usage.is_some() && format.is_some_and(|format| !ASKED.contains(&format.kind())) {
+        problems.note(format!("{at}.stream_usage"), "only the kinds openai and azure take one");
+    }
     let endpoint = url.flatten();
     if written.ca_file.is_some() && !endpoint.as_ref().is_none_or(|url: &Endpoint| url.tls) {
         problems.note(format!("{at}.ca_file"), "only an https url takes one");
@@ -45,6 +48,7 @@ fn one_vendor(written: &written::Vendor, at: &str, problems: &mut Problems) -> O
         credential: credential.flatten(),
         api_version,
         ca_file,
+        stream_usage: if written.stream_usage == Some(false) { StreamUsage::AsReceived } else { StreamUsage::Asked },
         rules: rules?,
     })
 }
@@ -71,6 +75,8 @@ fn is_variable(name: &str) -> bool {
 }
 
 /// The kind that Weir answers itself.
-const ECHO: &str = "echo";
+pub(super) const ECHO: &str = "echo";
 /// The only kind whose API is versioned by its caller.
-const AZURE: &str = "azure";
+pub(super) const AZURE: &str = "azure";
+/// The kinds that count the tokens of a stream only when they are asked to.
+const ASKED: [&str; 2] = ["openai", AZURE];

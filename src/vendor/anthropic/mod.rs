@@ -26,9 +26,7 @@ mod stream;
 mod thinking;
 mod tools;
 
-use std::borrow::Cow;
-
-use super::{Asked, Body, Call, Credential, Fault, Format, Outgoing, Stream, Unsupported};
+use super::{Asked, Body, Call, Credential, Fault, Format, Outgoing, Stream, Unsupported, Whole};
 use crate::chat::Request;
 use draft::Draft;
 
@@ -58,8 +56,8 @@ impl Format for Anthropic {
         }
     }
 
-    fn reply<'b>(&self, body: &'b [u8], asked: &Asked) -> Result<Cow<'b, [u8]>, Fault> {
-        reply::read(body, asked).map(|answer| Cow::Owned(answer.render()))
+    fn reply<'b>(&self, body: &'b [u8], asked: &Asked) -> Result<Whole<'b>, Fault> {
+        reply::read(body, asked).map(Whole::from)
     }
 
     fn stream(&self, asked: Asked) -> Box<dyn Stream> {

@@ -1,6 +1,7 @@
 //! A whole message becomes an answer; and what the stream shares with it: tokens and the reasons to stop.
 
 use crate::chat::answer::{Answer, Finish, Head, ToolCall, Usage};
+use crate::chat::tally::{self, Counted};
 use crate::json::{Doc, Value};
 use crate::vendor::failure::Reported;
 use crate::vendor::{Asked, Fault};
@@ -20,6 +21,10 @@ pub(super) fn read(body: &[u8], asked: &Asked) -> Result<Answer, Fault> {
     let stop = Stop::read(message).unwrap_or_default();
     let mut tokens = Tokens::default();
     tokens.update(message);
+    let usage = match tokens.counted() {
+        Counted::All(usage) => Some(usage),
+        Counted::Prompt(_) | Counted::Nothing => None,
+    };
     let mut answer = Answer {
         head: head(message, asked),
         text: String::new(),
@@ -27,7 +32,7 @@ pub(super) fn read(body: &[u8], asked: &Asked) -> Result<Answer, Fault> {
         refusal: stop.explanation,
         tool_calls: Vec::new(),
         finish: stop.finish,
-        usage: tokens.usage(),
+        usage,
     };
     content.items().for_each(|block| add(&mut answer, block));
     Ok(answer)
@@ -88,36 +93,51 @@ impl Stop {
 /// Anthropic's count of tokens. Its input leaves the prompt cache out, OpenAI's holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Tokens {
-    input: u64,
+    input: Option<u64>,
     cache_read: u64,
     cache_write: u64,
-    output: u64,
+    output: Option<u64>,
     thinking: u64,
 }
 
 impl Tokens {
+    /// The counts of a message that has only begun: what it says of the answer was counted before there was one.
+    pub(super) fn of_start(message: Value<'_>) -> Tokens {
+        let mut tokens = Tokens::default();
+        tokens.update(message);
+        Tokens { output: None, ..tokens }
+    }
+
     /// Takes over the counts of the member `usage`. They are totals, also in the middle of a stream: a new one replaces
-    /// the old, one that is missing or null leaves it.
+    /// the old, one that is missing, null or no plausible number leaves it.
     pub(super) fn update(&mut self, holder: Value<'_>) {
         let Some(usage) = holder.given("usage") else {
             return;
         };
         let details = usage.given("output_tokens_details");
-        let take = |held: &mut u64, from: Option<Value<'_>>, name: &str| {
-            *held = from.and_then(|from| from.get(name)?.as_u64()).unwrap_or(*held);
-        };
-        take(&mut self.input, Some(usage), "input_tokens");
-        take(&mut self.cache_read, Some(usage), "cache_read_input_tokens");
-        take(&mut self.cache_write, Some(usage), "cache_creation_input_tokens");
-        take(&mut self.output, Some(usage), "output_tokens");
-        take(&mut self.thinking, details, "thinking_tokens");
+        let take = |name: &str| tally::tokens(usage, name);
+        self.input = take("input_tokens").or(self.input);
+        self.cache_read = take("cache_read_input_tokens").unwrap_or(self.cache_read);
+        self.cache_write = take("cache_creation_input_tokens").unwrap_or(self.cache_write);
+        self.output = take("output_tokens").or(self.output);
+        let thinking = details.and_then(|details| tally::tokens(details, "thinking_tokens"));
+        self.thinking = thinking.unwrap_or(self.thinking);
     }
 
-    /// The same by OpenAI's definition.
+    /// How much of them is counted.
+    pub(super) fn counted(&self) -> Counted {
+        match (self.input, self.output) {
+            (Some(_), Some(_)) => Counted::All(self.usage()),
+            (Some(_), None) => Counted::Prompt(self.usage()),
+            (None, _) => Counted::Nothing,
+        }
+    }
+
+    /// The same by OpenAI's definition; what is not known is 0.
     pub(super) fn usage(&self) -> Usage {
         Usage {
-            prompt: self.input.saturating_add(self.cache_read).saturating_add(self.cache_write),
-            completion: self.output,
+            prompt: self.input.unwrap_or(0).saturating_add(self.cache_read).saturating_add(self.cache_write),
+            completion: self.output.unwrap_or(0),
             cached: self.cache_read,
             cache_write: self.cache_write,
             reasoning: self.thinking,

@@ -17,6 +17,7 @@
 //! message_stop is whole if it gave a reason to stop, else it was cut off.
 
 use super::reply::{Stop, Tokens, head};
+use crate::chat::Tally;
 use crate::chat::answer::{self, Delta, Head};
 use crate::chat::request::Delivery;
 use crate::json::{Doc, Value};
@@ -27,7 +28,7 @@ use crate::vendor::{Asked, Fault, Stream};
 pub(super) enum Translation {
     Waiting(Asked),
     Answering(Answering),
-    Done,
+    Done(Tally),
 }
 
 /// A message that has begun.
@@ -35,6 +36,8 @@ pub(super) struct Answering {
     head: Head,
     delivery: Delivery,
     tokens: Tokens,
+    /// How many bytes the model has written.
+    written: u64,
     ending: Ending,
     /// How many tool calls have begun.
     calls: usize,
@@ -81,7 +84,7 @@ impl Translation {
 
 impl Stream for Translation {
     fn event(&mut self, name: &str, data: &str, out: &mut Vec<u8>) -> Result<(), Fault> {
-        if matches!(self, Translation::Done) {
+        if matches!(self, Translation::Done(_)) {
             return Ok(());
         }
         let doc = Doc::parse(data.as_bytes().to_vec()).map_err(|_| BROKEN)?;
@@ -94,8 +97,7 @@ impl Stream for Translation {
                 *self = Translation::Answering(Answering::begin(asked, event, out));
             }
             ("message_stop", Translation::Answering(answering)) => {
-                answering.finish(out);
-                *self = Translation::Done;
+                *self = Translation::Done(answering.finish(out));
             }
             (kind, Translation::Answering(answering)) => answering.event(kind, event, out)?,
             (kind, Translation::Waiting(_)) if needs_a_start(kind) => return Err(BROKEN),
@@ -107,12 +109,19 @@ impl Stream for Translation {
     fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
         match self {
             Translation::Answering(answering) if matches!(answering.ending, Ending::Given(_)) => {
-                answering.finish(out);
-                *self = Translation::Done;
+                *self = Translation::Done(answering.finish(out));
                 Ok(())
             }
-            Translation::Done => Ok(()),
+            Translation::Done(_) => Ok(()),
             _ => Err(Fault::CutOff),
+        }
+    }
+
+    fn tally(&self) -> Tally {
+        match self {
+            Translation::Waiting(_) => Tally::default(),
+            Translation::Answering(answering) => answering.tally(),
+            Translation::Done(tally) => *tally,
         }
     }
 }
@@ -127,11 +136,18 @@ fn needs_a_start(kind: &str) -> bool {
 impl Answering {
     fn begin(asked: &Asked, event: Value<'_>, out: &mut Vec<u8>) -> Answering {
         let message = event.get("message").unwrap_or(event);
-        let mut tokens = Tokens::default();
-        tokens.update(message);
+        let tokens = Tokens::of_start(message);
         let head = head(message, asked);
         head.delta(Delta::Role, out);
-        Answering { head, delivery: asked.delivery, tokens, ending: Ending::Ahead, calls: 0, open: Vec::new() }
+        Answering {
+            head,
+            delivery: asked.delivery,
+            tokens,
+            written: 0,
+            ending: Ending::Ahead,
+            calls: 0,
+            open: Vec::new(),
+        }
     }
 
     fn event(&mut self, kind: &str, event: Value<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
@@ -156,10 +172,10 @@ impl Answering {
             "tool_use" if self.open.len() < MOST_OPEN => {
                 let index = self.calls;
                 self.calls += 1;
-                self.head.delta(Delta::Call { index, id: &text("id"), name: &text("name") }, out);
+                self.tell(Delta::Call { index, id: &text("id"), name: &text("name") }, out);
                 let mut arguments = Arguments::Nothing;
                 if let Some(input) = content.get("input").filter(|input| input.is_object() && !input.is_empty()) {
-                    self.head.delta(Delta::Arguments { index, piece: input.raw() }, out);
+                    self.tell(Delta::Arguments { index, piece: input.raw() }, out);
                     arguments = Arguments::Whole;
                 }
                 self.open.push(Call { block, index, arguments });
@@ -180,10 +196,15 @@ impl Answering {
         }
     }
 
-    fn say<'t>(&self, delta: fn(&'t str) -> Delta<'t>, text: &'t str, out: &mut Vec<u8>) {
+    fn say<'t>(&mut self, delta: fn(&'t str) -> Delta<'t>, text: &'t str, out: &mut Vec<u8>) {
         if !text.is_empty() {
-            self.head.delta(delta(text), out);
+            self.tell(delta(text), out);
         }
+    }
+
+    fn tell(&mut self, delta: Delta<'_>, out: &mut Vec<u8>) {
+        self.written += delta.written();
+        self.head.delta(delta, out);
     }
 
     /// A piece of arguments. Its block is not open if a tool was called that Anthropic runs itself.
@@ -191,7 +212,8 @@ impl Answering {
         let call = self.open.iter_mut().find(|call| call.block == block && call.arguments != Arguments::Whole);
         if let Some(call) = call.filter(|_| !piece.is_empty()) {
             call.arguments = Arguments::Pieces;
-            self.head.delta(Delta::Arguments { index: call.index, piece }, out);
+            let index = call.index;
+            self.tell(Delta::Arguments { index, piece }, out);
         }
     }
 
@@ -220,7 +242,7 @@ impl Answering {
     }
 
     /// Everything after the last piece. A stream that reached its message_stop without a reason ended naturally.
-    fn finish(&mut self, out: &mut Vec<u8>) {
+    fn finish(&mut self, out: &mut Vec<u8>) -> Tally {
         for call in std::mem::take(&mut self.open) {
             self.end_call(&call, out);
         }
@@ -233,12 +255,19 @@ impl Answering {
             self.head.usage(&self.tokens.usage(), out);
         }
         answer::done(out);
+        self.tally()
+    }
+
+    fn tally(&self) -> Tally {
+        Tally { counted: self.tokens.counted(), written: self.written }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chat::Usage;
+    use crate::chat::tally::Counted;
     use crate::test;
 
     #[test]
@@ -253,5 +282,28 @@ mod tests {
         }
         let outcome = (0..).map(|_| stream.event("content_block_start", begin, &mut out)).position(|o| o.is_err());
         assert_eq!(outcome, Some(MOST_OPEN));
+    }
+
+    #[test]
+    fn counts_as_far_as_it_has_come() {
+        let usage = |completion| Usage { prompt: 12, completion, cached: 2, cache_write: 1, reasoning: 0 };
+        let asked = Asked { model: String::new(), created: 0, delivery: Delivery::Stream { usage: false } };
+        let mut stream = Translation::new(asked);
+        assert_eq!(stream.tally(), Tally::default());
+        let start = r#"{"message":{"usage":{"input_tokens":9,"cache_creation_input_tokens":1,
+            "cache_read_input_tokens":2,"output_tokens":1}}}"#;
+        let text = r#"{"index":0,"delta":{"type":"text_delta","text":"abc"}}"#;
+        for (name, data, counted, written) in [
+            ("message_start", start, Counted::Prompt(usage(0)), 0),
+            ("content_block_delta", text, Counted::Prompt(usage(0)), 3),
+            ("message_delta", r#"{"usage":{"output_tokens":-4}}"#, Counted::Prompt(usage(0)), 3),
+            ("message_delta", r#"{"usage":{"output_tokens":40}}"#, Counted::All(usage(40)), 3),
+            ("content_block_delta", text, Counted::All(usage(40)), 6),
+            ("message_delta", r#"{"usage":{"output_tokens":50}}"#, Counted::All(usage(50)), 6),
+            ("message_stop", "{}", Counted::All(usage(50)), 6),
+        ] {
+            stream.event(name, data, &mut Vec::new()).unwrap();
+            assert_eq!(stream.tally(), Tally { counted, written }, "{name}");
+        }
     }
 }

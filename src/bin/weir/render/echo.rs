@@ -7,19 +7,10 @@ use serde_json::{Value, json};
 use weir::config::Config;
 
 use super::plugin::Machine;
-use super::{extension, router};
+use super::{extension, inside, router};
 
 /// The name of the internal listener.
 pub const LISTENER: &str = "weir_echo";
-
-/// What makes internal listeners possible.
-pub fn internal_listeners() -> Value {
-    extension(
-        "envoy.bootstrap.internal_listener",
-        "envoy.extensions.bootstrap.internal_listener.v3.InternalListener",
-        json!({}),
-    )
-}
 
 /// The listener. The filter answers; only what it does not know falls through to the 404.
 pub fn listener(config: &Config, machine: &Machine) -> Value {
@@ -42,5 +33,5 @@ pub fn listener(config: &Config, machine: &Machine) -> Value {
 
 /// The address of the listener.
 pub fn address() -> Value {
-    json!({"envoy_internal_address": {"server_listener_name": LISTENER}})
+    inside(LISTENER)
 }

@@ -3,14 +3,15 @@
 //! Envoy does the network, the retries, the ejection of failing hosts, TLS, secrets and statistics; the filter does what
 //! is about AI. This module knows how the two are wired together: the listener with the filter before the router
 //! ([`listener`]), the route that asks the filter on every attempt which vendor is next ([`route`]), a cluster for each
-//! vendor with the filter once more behind the router ([`vendor`]), the vendor that is no vendor ([`echo`]) and the
-//! admin interface with the statistics ([`admin`]).
+//! vendor with the filter once more behind the router ([`vendor`]), the vendor that is no vendor ([`echo`]), the way to
+//! Redis ([`redis`]) and the admin interface with the statistics ([`admin`]).
 
 mod admin;
 mod echo;
 mod listener;
 mod local_reply;
 mod plugin;
+mod redis;
 mod route;
 mod tls;
 mod vendor;
@@ -33,14 +34,18 @@ fn bootstrap(site: &Site, module: &str) -> Result<Value, String> {
     let machine = Machine::new(module, &site.written);
     let config = &site.config;
     let mut listeners = vec![listener::listener(config, &machine)];
-    let mut extensions = Vec::new();
     if config.vendors.iter().any(|vendor| vendor.endpoint.is_none()) {
         listeners.push(echo::listener(config, &machine));
-        extensions.push(echo::internal_listeners());
     }
     let vendors: Result<Vec<Value>, String> =
         config.vendors.iter().map(|vendor| vendor::cluster(vendor, &machine)).collect();
-    let clusters: Vec<Value> = [vendors?, vec![admin::cluster(&config.admin)]].concat();
+    let mut clusters: Vec<Value> = [vendors?, vec![admin::cluster(&config.admin)]].concat();
+    if let Some(redis) = &config.redis {
+        listeners.extend(redis::listeners(redis, &machine));
+        clusters.extend(redis::clusters(redis)?);
+    }
+    let inside = listeners.iter().any(|listener| listener.get("internal_listener").is_some());
+    let extensions: Vec<Value> = inside.then(internal_listeners).into_iter().collect();
     let secrets: Vec<Value> = config.vendors.iter().filter_map(vendor::secret).collect();
     Ok(json!({
         "admin": {"address": admin::address(&config.admin)},
@@ -59,6 +64,20 @@ fn connections() -> Value {
         "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
         json!({"max_active_downstream_connections": 20_000}),
     )
+}
+
+/// What makes listeners possible that no socket leads to.
+fn internal_listeners() -> Value {
+    extension(
+        "envoy.bootstrap.internal_listener",
+        "envoy.extensions.bootstrap.internal_listener.v3.InternalListener",
+        json!({}),
+    )
+}
+
+/// The address of such a listener.
+fn inside(listener: &str) -> Value {
+    json!({"envoy_internal_address": {"server_listener_name": listener}})
 }
 
 /// An Envoy extension: its name, and its configuration with the type of it.

@@ -38,6 +38,11 @@ impl Machine {
         self.filter(json!({"role": "echo"}))
     }
 
+    /// The filter on the way to Redis.
+    pub fn bridge(&self) -> Value {
+        self.filter(json!({"role": "bridge"}))
+    }
+
     fn filter(&self, role: Value) -> Value {
         extension(
             "envoy.filters.http.wasm",
@@ -60,6 +65,9 @@ fn configuration(written: &Written) -> String {
     let mut written = written.clone();
     for vendor in &mut written.vendors {
         (vendor.credential, vendor.ca_file) = (None, None);
+    }
+    if let Some(redis) = &mut written.redis {
+        (redis.username, redis.password, redis.ca_file, redis.socket) = (None, None, None, None);
     }
     let sections = match json!(written) {
         Value::Object(sections) => sections,

@@ -122,3 +122,78 @@ fn is_read_back_as_it_was_meant() {
     let read: Value = serde_saphyr::from_str(&envoy(&site(), "/weir.wasm").unwrap()).unwrap();
     assert_eq!(read, without_notes(bootstrap(&site(), "/weir.wasm").unwrap()));
 }
+
+const REDIS: &str = "
+listen: 127.0.0.1:8080
+vendors: [{name: openai, kind: openai, url: 'http://127.0.0.1:1'}]
+models: [{name: m, serve: [{vendor: openai}]}]
+redis:
+";
+
+/// The rendered configuration with this `redis` section, and its cluster of Redis.
+fn with_redis(section: &str) -> (Value, Value) {
+    let yaml = [REDIS, section].concat();
+    let rendered = bootstrap(&Site::new(config::yaml(&yaml).unwrap(), |_| true).unwrap(), "/weir.wasm").unwrap();
+    let clusters = rendered["static_resources"]["clusters"].as_array().unwrap();
+    let cluster = clusters.iter().find(|cluster| cluster["name"] == "weir_redis").unwrap().clone();
+    (rendered, cluster)
+}
+
+#[test]
+fn leads_to_redis() {
+    let (rendered, cluster) = with_redis("  {urls: ['redis://127.0.0.1:7000'], timeout: 80ms}");
+    assert_eq!(cluster["type"], "STATIC");
+    assert_eq!(cluster["wait_for_warm_on_init"], false, "Envoy starts without Redis");
+    assert_eq!(all(&rendered, "op_timeout"), [&json!("0.08s")]);
+    assert_eq!(all(&rendered, "enable_redirection"), [&json!(false)]);
+    assert_eq!(cluster.get("transport_socket"), None);
+    assert_eq!(cluster.get("typed_extension_protocol_options"), None);
+    let names: Vec<&Value> = all(&rendered["static_resources"], "server_listener_name");
+    assert_eq!(names, ["weir_redis_bridge"]);
+    assert_eq!(rendered["bootstrap_extensions"].as_array().unwrap().len(), 1, "without echo, too");
+    let pipes = all(&rendered, "pipe");
+    assert_eq!(pipes, [&json!({"path": "@weir-redis-8080"}), &json!({"path": "@weir-redis-8080"})]);
+    assert!(!envoy(&site(), "/weir.wasm").unwrap().contains("weir_redis"), "nothing of it where there is none");
+}
+
+#[test]
+fn keeps_the_socket_of_redis_to_its_owner() {
+    let (rendered, _) = with_redis("  {urls: ['redis://h'], socket: /run/weir/redis.sock}");
+    let path = "/run/weir/redis.sock";
+    assert_eq!(all(&rendered, "pipe"), [&json!({"path": path, "mode": 0o600}), &json!({"path": path})]);
+}
+
+#[test]
+fn knows_the_nodes_of_a_cluster() {
+    let (rendered, cluster) = with_redis("  {urls: ['redis://a', 'redis://10.0.0.1:7001'], cluster: true}");
+    assert_eq!((cluster.get("type"), &cluster["lb_policy"]), (None, &json!("CLUSTER_PROVIDED")));
+    assert_eq!(cluster["cluster_type"]["name"], "envoy.clusters.redis");
+    let hosts: Vec<&Value> = all(&cluster, "socket_address");
+    let expected = [json!({"address": "a", "port_value": 6379}), json!({"address": "10.0.0.1", "port_value": 7001})];
+    assert_eq!(hosts, expected.iter().collect::<Vec<_>>());
+    assert_eq!(all(&rendered, "enable_redirection"), [&json!(true)]);
+}
+
+#[test]
+fn redis_is_authenticated_to_and_verified() {
+    let (rendered, cluster) = with_redis(
+        "  {urls: ['rediss://a', 'rediss://10.0.0.1'], cluster: true, ca_file: /ca.pem, username: u, password: {env: PW}}",
+    );
+    let subjects = json!([
+        {"san_type": "DNS", "matcher": {"exact": "a"}},
+        {"san_type": "IP_ADDRESS", "matcher": {"exact": "10.0.0.1"}},
+    ]);
+    assert_eq!(all(&cluster, "match_typed_subject_alt_names"), [&subjects]);
+    assert_eq!(all(&cluster, "trusted_ca"), [&json!({"filename": "/ca.pem"})]);
+    assert_eq!(cluster["connect_timeout"], "0.25s");
+    assert_eq!(all(&cluster, "auth_username"), [&json!({"inline_string": "u"})]);
+    assert_eq!(all(&cluster, "auth_password"), [&json!({"environment_variable": "PW"})]);
+    let text = all(&rendered, "vm_config")[0]["configuration"]["value"].as_str().unwrap();
+    for word in ["PW", "ca.pem", "username", "socket"] {
+        assert!(!text.contains(word), "{word}: {text}");
+    }
+    assert_eq!(config::parse_json(text.as_bytes()).unwrap().redis.unwrap().nodes.len(), 2);
+    let (_, cluster) = with_redis("  {urls: ['redis://h'], password: {file: /pw}}");
+    assert_eq!(all(&cluster, "auth_password"), [&json!({"filename": "/pw"})]);
+    assert_eq!((cluster["type"].as_str(), all(&cluster, "auth_username").len()), (Some("STRICT_DNS"), 0));
+}

@@ -1,4 +1,4 @@
-//! TLS towards vendors: always verified, against the name in the url.
+//! TLS towards vendors and Redis: always verified, against the name in the url.
 
 use std::path::Path;
 
@@ -7,17 +7,17 @@ use weir::config::Endpoint;
 
 use super::{extension, joined};
 
-/// The transport to an https endpoint.
-pub fn to(endpoint: &Endpoint, ca_file: Option<&str>) -> Result<Value, String> {
+/// The transport to an endpoint, or to several that are each other's equals: the nodes of a cluster, of which the others
+/// are only known by the addresses that these few announce. So any of the names will do for any node.
+pub fn to(endpoints: &[Endpoint], ca_file: Option<&str>) -> Result<Value, String> {
     // An address is no server name, RFC 6066 section 3.
-    let (san_type, name) = match endpoint.ip() {
-        Some(_) => ("IP_ADDRESS", json!({})),
-        None => ("DNS", json!({"sni": endpoint.host})),
-    };
+    let named = endpoints.iter().find(|endpoint| endpoint.ip().is_none());
+    let name = named.map_or(json!({}), |endpoint| json!({"sni": endpoint.host}));
+    let matchers: Vec<Value> = endpoints.iter().map(subject).collect();
     let context = json!({
         "common_tls_context": {"validation_context": {
             "trusted_ca": {"filename": ca_file.or(system_authorities()).ok_or(NO_AUTHORITIES)?},
-            "match_typed_subject_alt_names": [{"san_type": san_type, "matcher": {"exact": endpoint.host}}],
+            "match_typed_subject_alt_names": matchers,
         }},
     });
     Ok(extension(
@@ -25,6 +25,11 @@ pub fn to(endpoint: &Endpoint, ca_file: Option<&str>) -> Result<Value, String> {
         "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
         joined(name, context),
     ))
+}
+
+fn subject(endpoint: &Endpoint) -> Value {
+    let kind = if endpoint.ip().is_some() { "IP_ADDRESS" } else { "DNS" };
+    json!({"san_type": kind, "matcher": {"exact": endpoint.host}})
 }
 
 fn system_authorities() -> Option<&'static str> {
@@ -36,4 +41,4 @@ const AUTHORITIES: &[&str] =
     &["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
 const NO_AUTHORITIES: &str = "this system has no certificate authorities where they are usually kept: install the \
-                              package ca-certificates, or name a file in the vendor's ca_file";
+                              package ca-certificates, or name a file as ca_file";

@@ -73,7 +73,7 @@ fn remote(name: &str, endpoint: &Endpoint) -> Value {
 
 fn transport(vendor: &Vendor, endpoint: &Endpoint) -> Result<Value, String> {
     match endpoint.tls {
-        true => Ok(json!({"transport_socket": tls::to(endpoint, vendor.ca_file.as_deref())?})),
+        true => Ok(json!({"transport_socket": tls::to(std::slice::from_ref(endpoint), vendor.ca_file.as_deref())?})),
         false => Ok(json!({})),
     }
 }

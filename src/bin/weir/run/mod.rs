@@ -8,6 +8,7 @@ mod envoy;
 mod find;
 mod scratch;
 
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
@@ -16,25 +17,29 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use weir::config::{Admin, Config};
+use weir::config::{Admin, Config, Redis, Secret};
 
 use crate::render;
 use crate::show;
-use crate::site::Site;
+use crate::site::{Site, is_there, remedy};
 use envoy::Envoy;
 use scratch::Scratch;
 
 /// Runs a gateway until a signal ends it.
 pub fn run(config: &Path, module: &str, concurrency: Option<u32>) -> Result<(), String> {
     let stop = stop_signal()?;
-    let site = Site::load(config)?;
+    let mut site = Site::load(config)?;
     let binary = find::envoy()?;
     if !Path::new(module).is_file() {
         return Err(format!("there is no filter at {module}: `make build` makes it, --wasm names another place"));
     }
     try_ports(&site.config)?;
-    let bootstrap = Scratch::write(&render::envoy(&site, module)?)?;
-    let mut envoy = Envoy::start(&binary, bootstrap.path(), concurrency.unwrap_or_else(cores))?;
+    let scratch = Scratch::new()?;
+    if let Some(redis) = &mut site.config.redis {
+        prepare_redis(redis, &scratch)?;
+    }
+    let bootstrap = scratch.write("envoy.yaml", &render::envoy(&site, module)?)?;
+    let mut envoy = Envoy::start(&binary, &bootstrap, concurrency.unwrap_or_else(cores))?;
     let door = reachable(site.config.listen);
     if until_ready(&mut envoy, door, &stop)? == Outcome::Ready {
         show(&announce::ready(&site, door));
@@ -95,6 +100,24 @@ fn try_ports(config: &Config) -> Result<(), String> {
     for (field, address) in [("listen", config.listen)].into_iter().chain(admin) {
         TcpListener::bind(address).map_err(|error| format!("{field}: cannot listen on {address}: {error}"))?;
     }
+    Ok(())
+}
+
+/// Moves the socket behind which Redis needs no password into a folder that nobody else can enter. What Envoy would say
+/// of a password that is not there is hard to read.
+fn prepare_redis(redis: &mut Redis, scratch: &Scratch) -> Result<(), String> {
+    if let Some(missing) = redis.password.as_ref().filter(|password| !is_there(password)) {
+        return Err(format!("redis.password: {}", remedy(missing, "the password")));
+    }
+    if let Some(Secret::File(path)) = &redis.password
+        && fs::read(path).is_ok_and(|text| text.ends_with(b"\n"))
+    {
+        return Err(format!(
+            "redis.password: {path} ends with a line end, and Envoy takes that for a part of the password"
+        ));
+    }
+    let socket = scratch.file("redis.sock");
+    scratch::text(&socket)?.clone_into(&mut redis.socket);
     Ok(())
 }
 

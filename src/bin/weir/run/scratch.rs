@@ -1,37 +1,49 @@
-//! A file that lives as long as the gateway and that only its owner can read.
+//! A folder that lives as long as the gateway and that nobody but its owner can enter.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// The file; it is removed when this is dropped.
+/// The folder; it is removed with all that is in it when this is dropped.
 pub struct Scratch {
     path: PathBuf,
 }
 
 impl Scratch {
-    /// Writes a new file, whose name ends as Envoy wants that of a YAML file to end.
-    pub fn write(text: &str) -> Result<Scratch, String> {
-        let path = std::env::temp_dir().join(format!("weir-{}-{:08x}.yaml", std::process::id(), number()?));
-        let problem = |error| format!("cannot write {}: {error}", path.display());
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(problem)?;
-        let written = file.write_all(text.as_bytes()).map_err(problem);
-        let scratch = Scratch { path };
-        written.map(|()| scratch)
+    /// A new, empty folder.
+    pub fn new() -> Result<Scratch, String> {
+        let path = std::env::temp_dir().join(format!("weir-{}-{:08x}", std::process::id(), number()?));
+        let made = DirBuilder::new().mode(0o700).create(&path);
+        made.map_err(|error| format!("cannot make the folder {}: {error}", path.display()))?;
+        Ok(Scratch { path })
     }
 
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Where a file of this name is, or would be.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Writes a new file.
+    pub fn write(&self, name: &str, text: &str) -> Result<PathBuf, String> {
+        let path = self.file(name);
+        let problem = |error| format!("cannot write {}: {error}", path.display());
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(problem)?;
+        file.write_all(text.as_bytes()).map_err(problem)?;
+        Ok(path)
     }
 }
 
 impl Drop for Scratch {
-    /// There is nobody left to tell if the file cannot be removed; it holds no secret.
+    /// There is nobody left to tell if something cannot be removed; it holds no secret.
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
+        let _ = fs::remove_dir_all(&self.path);
     }
+}
+
+/// The text of a path that Envoy has to find in its configuration.
+pub fn text(path: &Path) -> Result<&str, String> {
+    path.to_str().ok_or_else(|| format!("{} is not UTF-8: set TMPDIR to a folder that is", path.display()))
 }
 
 fn number() -> Result<u32, String> {

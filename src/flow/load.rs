@@ -1,0 +1,57 @@
+//! How many requests this Envoy has in flight.
+//!
+//! Every chat request takes a place before its body is read and leaves it when its stream is over. Beyond
+//! `limits.in_flight` there is none: better to refuse at once than to let everybody wait, and whoever is refused is told
+//! to come back at a moment of its own.
+
+use crate::flow::World;
+use crate::flow::party::GATEWAY;
+use crate::limit::{self, Claim, Ledger, Mode, Receipt, Rule, Rules, Settlement};
+use crate::refusal::Refusal;
+use crate::store;
+use crate::unit::NanoUsd;
+
+/// A request's place; to be left, not dropped.
+#[derive(Debug)]
+pub struct Place(Receipt);
+
+impl Place {
+    /// Takes a place, if there is one.
+    pub fn take(world: &World<'_>) -> Result<Place, Refusal> {
+        let (rules, now) = (rules(world), world.now());
+        let claim = Claim { tokens: 0, usd: NanoUsd(0), lease: lease(world) };
+        let receipt = store::update(world.store, GATEWAY, |record| {
+            let before = Ledger::parse(record);
+            let mut ledger = before;
+            let decision = limit::take(&rules, &mut ledger, now, &claim);
+            let receipt = decision.denied.is_empty().then_some(decision.receipt);
+            ((ledger != before).then(|| ledger.render()), receipt)
+        });
+        receipt.flatten().map(Place).ok_or_else(|| Refusal::overloaded((world.random)()))
+    }
+
+    /// Makes room for another.
+    pub fn leave(self, world: &World<'_>) {
+        let (rules, now) = (rules(world), world.now());
+        store::update(world.store, GATEWAY, |record| {
+            let mut ledger = Ledger::parse(record);
+            limit::settle(&rules, &mut ledger, now, &self.0, &OVER);
+            (Some(ledger.render()), ())
+        });
+    }
+}
+
+/// After how long a request is forgotten whose stream ended without a word, because its worker was torn down: the time to
+/// send a body, and then as long as an answer may take.
+pub fn lease(world: &World<'_>) -> std::time::Duration {
+    world.config.routing.total_timeout.saturating_add(SENDING)
+}
+
+fn rules(world: &World<'_>) -> Rules {
+    let concurrent = Some(Rule { bound: world.config.limits.in_flight, mode: Mode::Enforce });
+    Rules { concurrent, ..Rules::default() }
+}
+
+const OVER: Settlement = Settlement { requests: 1, tokens: 0, usd: NanoUsd(0) };
+/// As long as Envoy waits for a request.
+const SENDING: std::time::Duration = std::time::Duration::from_secs(120);

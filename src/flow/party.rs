@@ -1,0 +1,144 @@
+//! Who may limit a request: its key, the key's tenant, its model, the vendors of its plan.
+
+use std::rc::Rc;
+
+use crate::config::{Config, Key};
+use crate::flow::exchange::vendor_name;
+use crate::limit::{Ledger, Rules};
+use crate::route::Plan;
+use crate::store::Store;
+
+/// Somebody with limits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Party {
+    /// What it is.
+    pub role: Role,
+    /// Its name, and whether it is of the configuration.
+    pub name: Name,
+    /// Its limits.
+    pub rules: Rules,
+}
+
+/// What a party is to the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The client's key.
+    Key,
+    /// The key's tenant.
+    Tenant,
+    /// The model.
+    Model,
+    /// The vendor of this hop of the plan.
+    Vendor(usize),
+}
+
+/// A party's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Name {
+    /// One of the configuration's, of which there are only so many.
+    Configured(String),
+    /// One that was found in Redis.
+    Stored(String),
+}
+
+impl Role {
+    /// The word for it, in messages, labels and records.
+    pub fn word(self) -> &'static str {
+        match self {
+            Role::Key => "key",
+            Role::Tenant => "tenant",
+            Role::Model => "model",
+            Role::Vendor(_) => "vendor",
+        }
+    }
+}
+
+impl Party {
+    /// Everybody who may limit a request. Of the vendors those up to the first that does not: it is never refused.
+    pub fn all(config: &Config, key: &Rc<Key>, model: usize, plan: &Plan) -> Vec<Party> {
+        let configured = |role, name: &str, rules: &Rules| {
+            (!rules.is_empty()).then(|| Party { role, name: Name::Configured(name.to_owned()), rules: rules.clone() })
+        };
+        let tenant = key.tenant.and_then(|tenant| config.tenants.get(tenant));
+        let model = config.models.get(model);
+        let vendors = plan.hops().enumerate().map_while(|(index, hop)| {
+            let rules = &config.vendors.get(hop.vendor)?.rules;
+            configured(Role::Vendor(index), vendor_name(config, hop), rules)
+        });
+        let mut parties = Vec::new();
+        parties.extend(Party::of(key, config));
+        parties.extend(tenant.and_then(|tenant| configured(Role::Tenant, &tenant.name, &tenant.rules)));
+        parties.extend(model.and_then(|model| configured(Role::Model, &model.name, &model.rules)));
+        parties.extend(vendors);
+        parties
+    }
+
+    /// The key, if it has limits.
+    fn of(key: &Rc<Key>, config: &Config) -> Option<Party> {
+        if key.rules.is_empty() {
+            return None;
+        }
+        let configured = config.keys.iter().any(|known| Rc::ptr_eq(known, key));
+        let name = if configured { Name::Configured(key.name.clone()) } else { Name::Stored(key.name.clone()) };
+        Some(Party { role: Role::Key, name, rules: key.rules.clone() })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        match &self.name {
+            Name::Configured(name) | Name::Stored(name) => name,
+        }
+    }
+
+    /// Its name as a label: what is found in Redis is not bounded.
+    pub fn label(&self) -> &str {
+        match &self.name {
+            Name::Configured(name) => name,
+            Name::Stored(_) => "stored",
+        }
+    }
+
+    /// What Redis knows it by.
+    pub fn subject(&self) -> String {
+        [self.role.word(), ":", self.name()].concat()
+    }
+
+    /// The name of its record on this Envoy. Records are never removed, so those that are found in Redis share a fixed
+    /// number of them; they only need one while Redis is absent.
+    pub fn record(&self) -> String {
+        match &self.name {
+            Name::Configured(_) => ["limit/", &self.subject()].concat(),
+            Name::Stored(name) => format!("limit/stored/{}", spread(name) % STORED_RECORDS),
+        }
+    }
+}
+
+/// Makes the records of all parties of the configuration. A record's first writer cannot tell whether another was
+/// faster, so none is made under traffic.
+pub fn prepare(config: &Config, store: &dyn Store) {
+    let names = |role: &'static str, names: Vec<(&str, &Rules)>| {
+        let limited = names.into_iter().filter(|(_, rules)| !rules.is_empty());
+        limited.map(move |(name, _)| ["limit/", role, ":", name].concat()).collect::<Vec<_>>()
+    };
+    let keys = names("key", config.keys.iter().map(|key| (key.name.as_str(), &key.rules)).collect());
+    let tenants = names("tenant", config.tenants.iter().map(|tenant| (tenant.name.as_str(), &tenant.rules)).collect());
+    let models = names("model", config.models.iter().map(|model| (model.name.as_str(), &model.rules)).collect());
+    let vendors = names("vendor", config.vendors.iter().map(|vendor| (vendor.name.as_str(), &vendor.rules)).collect());
+    let everybody = [keys, tenants, models, vendors, vec![GATEWAY.to_owned()]].concat();
+    for name in everybody {
+        if store.load(&name).0.is_none() {
+            store.save(&name, &Ledger::default().render(), None);
+        }
+    }
+}
+
+/// The record of the requests that this Envoy has in flight.
+pub const GATEWAY: &str = "limit/gateway";
+
+/// 16,384 records of some hundred bytes.
+const STORED_RECORDS: u64 = 1 << 14;
+
+/// FNV-1a, as good as any for spreading names over records.
+fn spread(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}

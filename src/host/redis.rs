@@ -1,0 +1,220 @@
+//! The worker's desk for Redis: streams leave what they ask and tell, the gateway role's root carries it out.
+//!
+//! Envoy ties an HTTP call to the context that makes it and forgets it with that context, so streams, which come and go,
+//! must not make any. Instead a stream rings: it puts a byte into a shared queue that only this worker's root reads, and
+//! Envoy calls the root as soon as the stream's callback is over. The root also has a tick, of [`TICK`]. It is never
+//! switched off: it costs some microseconds, and in return nothing that waits - for a probe of an absent Redis, for a
+//! call whose root is gone - depends on somebody having set a timer.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{BufferType, MapType};
+
+use crate::config::Redis;
+use crate::flow::Head;
+use crate::host::worker;
+use crate::metric;
+use crate::redis::breaker::Turn;
+use crate::redis::ending::Ending;
+use crate::redis::line::{Asker, Line, Other, Outcome};
+use crate::redis::{BRIDGE, Command, Reply};
+
+/// A stream on hold, as the desk sees it. The effective context is the stream's while it is told.
+pub trait Waiting {
+    /// Redis says this, or nothing.
+    fn told(self: Rc<Self>, replies: Option<Vec<Reply>>);
+}
+
+thread_local! {
+    static DESK: RefCell<Desk> = RefCell::default();
+}
+
+#[derive(Default)]
+struct Desk {
+    line: Line,
+    waiting: HashMap<Asker, Rc<dyn Waiting>>,
+    /// Where the root is; `None` if it is configured without a Redis.
+    bell: Option<Bell>,
+    /// The call that runs.
+    token: Option<u32>,
+}
+
+/// How the root is called.
+struct Bell {
+    queue: u32,
+    rung: bool,
+    /// How long Redis may take for an answer.
+    timeout: Duration,
+}
+
+/// A root context of the gateway role takes over the desk, or there is no Redis any more.
+pub fn open(redis: Option<&Redis>) {
+    let bell = redis.and_then(|redis| {
+        let queue = hostcalls::register_shared_queue(&QUEUE.with(String::clone)).ok()?;
+        hostcalls::set_tick_period(TICK).ok()?;
+        Some(Bell { queue, rung: false, timeout: redis.timeout })
+    });
+    DESK.with_borrow_mut(|desk| {
+        desk.bell = bell;
+        let cluster = redis.is_some_and(|redis| redis.cluster);
+        desk.line.leads_to(if cluster { Other::Cluster } else { Other::Single });
+    });
+}
+
+/// Asks Redis for a stream. `false` if it would not answer: then the stream has to go on without.
+pub fn ask(asker: Asker, waiting: Rc<dyn Waiting>, commands: Vec<Command>) -> bool {
+    let asked = DESK.with_borrow_mut(|desk| {
+        desk.bell.as_ref()?;
+        let asked = desk.line.ask(asker, commands, worker::clock());
+        if asked {
+            desk.waiting.insert(asker, waiting);
+            desk.ring();
+        }
+        Some(asked)
+    });
+    if asked == Some(false) {
+        worker::count(metric::redis_skipped(), 1);
+    }
+    asked == Some(true)
+}
+
+/// Tells Redis, now or later.
+pub fn tell(commands: Vec<Command>) {
+    let dropped = DESK.with_borrow_mut(|desk| {
+        if desk.bell.is_none() {
+            return 0;
+        }
+        let dropped = desk.line.tell(commands);
+        desk.ring();
+        dropped
+    });
+    worker::count(metric::redis_dropped(), dropped);
+}
+
+/// A stream is over.
+pub fn forget(asker: Asker) {
+    DESK.with_borrow_mut(|desk| {
+        if desk.waiting.remove(&asker).is_some() {
+            desk.line.forget(asker);
+        }
+    });
+}
+
+/// The bell rang: the root with this number is called.
+pub fn ready(root: u32, queue: u32) {
+    while let Ok(Some(_)) = hostcalls::dequeue_shared_queue(queue) {}
+    unring();
+    send(root);
+}
+
+/// Time has passed.
+pub fn tick(root: u32) {
+    unring();
+    let lost = DESK.with_borrow_mut(|desk| {
+        let patience = desk.bell.as_ref()?.timeout + MARGIN + LOST;
+        let now = worker::clock();
+        desk.line.runs_longer_than(patience, now).then(|| {
+            desk.token = None;
+            desk.line.ended(Ending::Silence, now)
+        })
+    });
+    if let Some(outcome) = lost {
+        settle(root, outcome);
+    }
+    send(root);
+}
+
+/// The call with this token ended.
+pub fn ended(root: u32, token: u32, headers: usize, size: usize) {
+    let ending = ending(headers, size);
+    let outcome = DESK.with_borrow_mut(|desk| {
+        (desk.token.take_if(|current| *current == token)).map(|_| desk.line.ended(ending, worker::clock()))
+    });
+    if let Some(outcome) = outcome {
+        settle(root, outcome);
+        send(root);
+    }
+}
+
+impl Desk {
+    fn ring(&mut self) {
+        let due = self.line.is_due(worker::clock());
+        if let Some(bell) = self.bell.as_mut().filter(|bell| due && !bell.rung) {
+            bell.rung = hostcalls::enqueue_shared_queue(bell.queue, Some(b"!")).is_ok();
+        }
+    }
+}
+
+fn unring() {
+    DESK.with_borrow_mut(|desk| {
+        if let Some(bell) = &mut desk.bell {
+            bell.rung = false;
+        }
+    });
+}
+
+/// Makes the next call, if it is time for one.
+fn send(root: u32) {
+    let next = DESK.with_borrow_mut(|desk| {
+        let timeout = desk.bell.as_ref()?.timeout;
+        Some((desk.line.next(worker::clock())?, timeout + MARGIN))
+    });
+    let Some((pipeline, timeout)) = next else { return };
+    let headers = vec![(":method", "POST"), (":path", "/"), (":authority", "redis")];
+    match hostcalls::dispatch_http_call(BRIDGE, headers, Some(&pipeline), Vec::new(), timeout) {
+        Ok(token) => DESK.with_borrow_mut(|desk| desk.token = Some(token)),
+        Err(_) => settle(root, DESK.with_borrow_mut(|desk| desk.line.ended(Ending::Unsent, worker::clock()))),
+    }
+}
+
+/// Lets everybody know who has waited, each in its own context. A stream that is gone has no context any more.
+fn settle(root: u32, outcome: Outcome) {
+    worker::count(metric::redis_batches(outcome.ok), 1);
+    worker::count(metric::redis_skipped(), outcome.skipped);
+    worker::count(metric::redis_dropped(), outcome.dropped);
+    match outcome.turn {
+        Some(Turn::Absent(reason)) => log::warn!("Redis counts as absent until it answers again: {reason}"),
+        Some(Turn::Back) => log::info!("Redis is back"),
+        None => {}
+    }
+    for (asker, replies) in outcome.answers {
+        let waiting = DESK.with_borrow_mut(|desk| desk.waiting.remove(&asker));
+        if let Some(waiting) = waiting
+            && hostcalls::set_effective_context(asker).is_ok()
+        {
+            waiting.told(replies);
+        }
+    }
+    let _ = hostcalls::set_effective_context(root);
+}
+
+/// A call that was reset, or had no end in time, comes back without headers.
+fn ending(headers: usize, size: usize) -> Ending {
+    if headers == 0 {
+        return Ending::Silence;
+    }
+    let head = Head(hostcalls::get_map_bytes(MapType::HttpCallResponseHeaders).unwrap_or_default());
+    match head.status() {
+        200 => Ending::Answer(
+            hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, size).ok().flatten().unwrap_or_default(),
+        ),
+        status => Ending::Status(status),
+    }
+}
+
+thread_local! {
+    /// The name of this VM's queue. All VMs of all workers register theirs in one place.
+    static QUEUE: String = format!("weir-redis-{}-{:x}", worker::clock().as_nanos(), worker::random());
+}
+
+/// As often as [`crate::redis::breaker`] would probe an absent Redis at most.
+const TICK: Duration = Duration::from_millis(100);
+/// By so much Envoy's own timeout of a command comes first: then one silent node of a cluster costs the answers of that
+/// node, and not those of the whole call.
+const MARGIN: Duration = Duration::from_millis(25);
+/// A call that has not come back by then never will: the root context that made it is gone.
+const LOST: Duration = Duration::from_secs(1);

@@ -1,0 +1,122 @@
+//! Changing a few places of the client's body, and not a byte else.
+
+use std::ops::Range;
+
+use super::{Body, Call};
+use crate::chat::request::Delivery;
+use crate::json::{Value, Writer};
+
+/// Changes to a text, none of which overlap.
+pub(super) struct Edits<'t> {
+    text: &'t [u8],
+    edits: Vec<(Range<usize>, Vec<u8>)>,
+}
+
+impl<'t> Edits<'t> {
+    /// No change yet.
+    pub(super) fn new(text: &'t [u8]) -> Edits<'t> {
+        Edits { text, edits: Vec::new() }
+    }
+
+    /// Puts another value in the place of one.
+    pub(super) fn replace(&mut self, value: Value<'_>, with: impl FnOnce(&mut Writer)) {
+        let mut w = Writer::default();
+        with(&mut w);
+        self.edits.push((value.span(), w.finish()));
+    }
+
+    /// Gives an object another first member, of a name that it does not have.
+    pub(super) fn insert(&mut self, object: Value<'_>, name: &str, with: impl FnOnce(&mut Writer)) {
+        let mut w = Writer::default();
+        with(w.key(name));
+        let mut member = w.finish();
+        if !object.is_empty() {
+            member.push(b',');
+        }
+        let inside = object.span().start + 1;
+        self.edits.push((inside..inside, member));
+    }
+
+    /// The body with its changes: only the part up to the last of them is made anew.
+    pub(super) fn body(mut self) -> Body {
+        self.edits.sort_by_key(|(span, _)| span.start);
+        let (mut with, mut replaced) = (Vec::new(), 0);
+        for (span, text) in &self.edits {
+            with.extend_from_slice(self.text.get(replaced..span.start).unwrap_or_default());
+            with.extend_from_slice(text);
+            replaced = span.end;
+        }
+        if self.edits.is_empty() { Body::AsReceived } else { Body::Prefix { replaced, with } }
+    }
+}
+
+/// The vendor's name of the model, where it is another.
+pub(super) fn rename(call: &Call<'_>, edits: &mut Edits<'_>) {
+    if let Some(model) = call.request.root().get("model").filter(|_| call.model != call.request.model()) {
+        edits.replace(model, |w| w.string(call.model));
+    }
+}
+
+/// Asks for the tokens of a stream, where the client did not.
+pub(super) fn ask_for_usage(call: &Call<'_>, edits: &mut Edits<'_>) {
+    if call.request.delivery() != (Delivery::Stream { usage: false }) {
+        return;
+    }
+    let root = call.request.root();
+    match root.get("stream_options") {
+        None => edits.insert(root, "stream_options", wish),
+        Some(options) => match options.get("include_usage") {
+            Some(no) => edits.replace(no, |w| w.bool(true)),
+            None if options.is_object() => edits.insert(options, "include_usage", |w| w.bool(true)),
+            None => edits.replace(options, wish),
+        },
+    }
+}
+
+fn wish(w: &mut Writer) {
+    w.object(|w| w.key("include_usage").bool(true));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::Request;
+    use crate::test;
+    use crate::vendor::StreamUsage;
+
+    /// A streaming request that ends in `tail`, for a model of another name.
+    fn edited(tail: &str) -> String {
+        let text = format!(r#"{{ "model":"a","messages":[{{"role":"user","content":"x"}}],"stream":true{tail}}}"#);
+        let request = Request::parse(text.clone().into_bytes()).unwrap();
+        let stream_usage = StreamUsage::Asked;
+        let call = Call { request: &request, model: "other", base: "", api_version: None, stream_usage };
+        let mut edits = Edits::new(request.body());
+        rename(&call, &mut edits);
+        ask_for_usage(&call, &mut edits);
+        String::from_utf8(edits.body().apply(text.as_bytes()).into_owned()).unwrap()
+    }
+
+    #[test]
+    fn changes_several_places() {
+        let wanted = |options: &str, tail: &str| {
+            let messages = r#""messages":[{"role":"user","content":"x"}],"stream":true"#;
+            format!(r#"{{{options} "model":"other",{messages}{tail}}}"#)
+        };
+        for (before, after) in [
+            (r#", "stream_options" : null"#, r#", "stream_options" : {"include_usage":true}"#),
+            (r#","stream_options":{ } "#, r#","stream_options":{"include_usage":true } "#),
+            (r#","stream_options":{"a":1}"#, r#","stream_options":{"include_usage":true,"a":1}"#),
+            (r#","stream_options":{"include_usage":false,"a":1}"#, r#","stream_options":{"include_usage":true,"a":1}"#),
+            (r#","stream_options":{"a":1,"include_usage":null}"#, r#","stream_options":{"a":1,"include_usage":true}"#),
+            (r#","stream_options":{"include_usage":true}"#, r#","stream_options":{"include_usage":true}"#),
+        ] {
+            assert_eq!(edited(before), wanted("", after));
+        }
+        assert_eq!(edited(""), wanted(r#""stream_options":{"include_usage":true},"#, ""));
+    }
+
+    #[test]
+    fn no_change_is_the_body_as_received() {
+        assert_eq!(Edits::new(b"{}").body(), Body::AsReceived);
+    }
+}

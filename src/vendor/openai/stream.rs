@@ -1,0 +1,170 @@
+//! A stream in OpenAI's format, relayed event by event.
+
+use super::written;
+use crate::chat::request::Delivery;
+use crate::chat::tally::{Counted, Tally};
+use crate::chat::{Usage, answer};
+use crate::json::{Doc, Value};
+use crate::vendor::failure::Reported;
+use crate::vendor::{Fault, Stream};
+
+/// A stream on its way to its client.
+#[derive(Debug)]
+pub(super) struct Relay {
+    delivery: Delivery,
+    tally: Tally,
+    progress: Progress,
+}
+
+/// How far a relayed stream has come.
+#[derive(Debug, PartialEq)]
+enum Progress {
+    Answering(Choices),
+    /// `[DONE]` was relayed; what follows is not for the client.
+    Done,
+}
+
+/// The choices of an answer, a bit for each index; OpenAI allows 128.
+#[derive(Debug, Default, PartialEq)]
+struct Choices {
+    begun: u128,
+    finished: u128,
+}
+
+impl Choices {
+    fn note(&mut self, choices: Value<'_>) {
+        for choice in choices.items() {
+            let index = choice.get("index").and_then(Value::as_u64).unwrap_or(0);
+            let bit = 1u128.checked_shl(u32::try_from(index).unwrap_or(u32::MAX)).unwrap_or(0);
+            self.begun |= bit;
+            if choice.given("finish_reason").is_some() {
+                self.finished |= bit;
+            }
+        }
+    }
+
+    fn complete(&self) -> bool {
+        self.begun != 0 && self.begun == self.finished
+    }
+}
+
+impl Relay {
+    /// A stream of which nothing has come.
+    pub(super) fn new(delivery: Delivery) -> Relay {
+        Relay { delivery, tally: Tally::default(), progress: Progress::Answering(Choices::default()) }
+    }
+
+    /// Whether a chunk is there for its usage alone, and the client did not ask for it. Azure's first chunk has no
+    /// choices either, and no usage.
+    fn is_ours(&self, chunk: Value<'_>, choices: Value<'_>) -> bool {
+        self.delivery != (Delivery::Stream { usage: true }) && choices.is_empty() && chunk.given("usage").is_some()
+    }
+}
+
+impl Stream for Relay {
+    fn event(&mut self, _: &str, data: &str, out: &mut Vec<u8>) -> Result<(), Fault> {
+        let Progress::Answering(begun) = &mut self.progress else { return Ok(()) };
+        if data.trim() == "[DONE]" {
+            self.progress = Progress::Done;
+            answer::done(out);
+            return Ok(());
+        }
+        let doc = Doc::parse(data.as_bytes().to_vec()).map_err(|_| Fault::Unreadable("a stream of JSON"))?;
+        let chunk = doc.root();
+        if chunk.given("error").is_some() {
+            return Err(Fault::Reported(Reported::read(chunk)));
+        }
+        let choices = chunk.get("choices").filter(|choices| choices.is_array());
+        let choices = choices.ok_or(Fault::Unreadable("a stream of chat completion chunks"))?;
+        begun.note(choices);
+        self.tally.written += written(choices, "delta");
+        // Some send a running count in every chunk: the last is the answer's.
+        if let Some(usage) = Usage::read(chunk) {
+            self.tally.counted = Counted::All(usage);
+        }
+        if !self.is_ours(chunk, choices) {
+            answer::relay(data, out);
+        }
+        Ok(())
+    }
+
+    /// Some vendors end without `[DONE]`; when every choice has its finish reason, they have said everything.
+    fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
+        match &self.progress {
+            Progress::Answering(choices) if choices.complete() => {
+                answer::done(out);
+                Ok(())
+            }
+            Progress::Answering(_) => Err(Fault::CutOff),
+            Progress::Done => Ok(()),
+        }
+    }
+
+    fn tally(&self) -> Tally {
+        self.tally
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test;
+
+    fn relay() -> Relay {
+        Relay::new(Delivery::Stream { usage: false })
+    }
+
+    #[test]
+    fn a_stream_that_ends_too_early_is_cut_off() {
+        let piece = r#"{"choices":[{"delta":{"content":"a"},"finish_reason":null}]}"#;
+        let last = r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#;
+        for (events, end) in [
+            (&[piece][..], Err(Fault::CutOff)),
+            (&[], Err(Fault::CutOff)),
+            (&[piece, last], Ok(())),
+            (&[piece, last, "[DONE] "], Ok(())),
+            (&[piece, "[DONE]", "rubbish"], Ok(())),
+            (&[piece, r#"{"choices":[{"index":1,"delta":{}}]}"#, last], Err(Fault::CutOff)),
+        ] {
+            let (mut stream, mut out) = (relay(), Vec::new());
+            events.iter().for_each(|data| stream.event("", data, &mut out).unwrap());
+            assert_eq!(stream.end(&mut out), end);
+            let text = String::from_utf8(out).unwrap();
+            assert_eq!(text.matches("data: [DONE]\n\n").count(), usize::from(end.is_ok()), "{text}");
+        }
+    }
+
+    #[test]
+    fn json_that_is_no_chunk_is_refused() {
+        for data in [r#"{"object":"list"}"#, "[]", "7", r#"{"choices":null}"#] {
+            assert!(matches!(relay().event("", data, &mut Vec::new()), Err(Fault::Unreadable(_))), "{data}");
+        }
+    }
+
+    #[test]
+    fn an_error_event_is_an_error() {
+        let fault = relay().event("", r#"{"error":{"message":"boom","code":503}}"#, &mut Vec::new());
+        assert!(matches!(fault, Err(Fault::Reported(reported)) if reported.message == "boom"));
+    }
+
+    #[test]
+    fn counts_as_far_as_it_has_come() {
+        let counted = |prompt, completion| Counted::All(Usage { prompt, completion, ..Usage::default() });
+        let mut stream = relay();
+        for (data, tally) in [
+            (r#"{"choices":[],"prompt_filter_results":[]}"#, (Counted::Nothing, 0)),
+            (r#"{"choices":[{"delta":{"role":"assistant","content":""}}],"usage":null}"#, (Counted::Nothing, 0)),
+            (r#"{"choices":[{"delta":{"content":"ab"}},{"index":1,"delta":{"refusal":"c"}}]}"#, (Counted::Nothing, 3)),
+            (
+                r#"{"choices":[{"delta":{"content":"d"}}],"usage":{"prompt_tokens":5,"completion_tokens":1}}"#,
+                (counted(5, 1), 4),
+            ),
+            (r#"{"choices":[],"usage":{"prompt_tokens":-5,"completion_tokens":2}}"#, (counted(5, 1), 4)),
+            (r#"{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":2}}"#, (counted(5, 2), 4)),
+            ("[DONE]", (counted(5, 2), 4)),
+        ] {
+            stream.event("", data, &mut Vec::new()).unwrap();
+            assert_eq!((stream.tally().counted, stream.tally().written), tally, "{data}");
+        }
+    }
+}

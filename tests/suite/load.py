@@ -1,0 +1,67 @@
+"""Load: many connections that ask without a pause, and an exact account of what they were answered."""
+
+import asyncio
+import json
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Account:
+    """What a load came to."""
+
+    statuses: Counter = field(default_factory=Counter)
+    tokens: int = 0
+    """The usage of all answers."""
+    seconds: float = 0
+    """From before the first request to after the last answer."""
+    broken: list = field(default_factory=list)
+    """What was no answer."""
+    slowest: float = 0
+
+    @property
+    def admitted(self):
+        return self.statuses[200]
+
+
+def run(gateways, key, body, connections=64, seconds=2.0, during=None):
+    """Loads the gateways, in turn over the connections. `during` is a function that runs meanwhile, in a thread."""
+    return asyncio.run(_run(gateways, key, json.dumps(body).encode(), connections, seconds, during))
+
+
+async def _run(gateways, key, body, connections, seconds, during):
+    account, began = Account(), time.monotonic()
+    request = (b"POST /v1/chat/completions HTTP/1.1\r\nhost: weir\r\nauthorization: Bearer %s\r\n"
+               b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (key.encode(), len(body), body))
+    asking = [_ask(gateways[number % len(gateways)].port, request, began + seconds, account)
+              for number in range(connections)]
+    beside = [asyncio.to_thread(during)] if during else []
+    await asyncio.gather(*asking, *beside)
+    account.seconds = time.monotonic() - began
+    return account
+
+
+async def _ask(port, request, until, account):
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        while time.monotonic() < until:
+            began = time.monotonic()
+            writer.write(request)
+            status, body = await asyncio.wait_for(_answer(reader), 20)
+            account.statuses[status] += 1
+            account.slowest = max(account.slowest, time.monotonic() - began)
+            if status == 200:
+                account.tokens += json.loads(body)["usage"]["total_tokens"]
+            elif status not in (429, 503):
+                account.broken.append((status, body[:300]))
+    except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
+        account.broken.append(repr(error))
+    finally:
+        writer.close()
+
+
+async def _answer(reader):
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+    length = int(head.partition("content-length:")[2].split("\r\n")[0])
+    return int(head.split(" ")[1]), await reader.readexactly(length)
