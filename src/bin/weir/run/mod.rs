@@ -7,6 +7,7 @@ mod announce;
 mod envoy;
 mod find;
 mod scratch;
+mod server;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::path::Path;
@@ -23,6 +24,7 @@ use crate::show;
 use crate::site::Site;
 use envoy::Envoy;
 use scratch::Scratch;
+use server::Server;
 
 /// Runs a gateway until a signal ends it.
 pub fn run(config: &Path, module: &str, concurrency: Option<u32>) -> Result<(), String> {
@@ -33,6 +35,8 @@ pub fn run(config: &Path, module: &str, concurrency: Option<u32>) -> Result<(), 
         return Err(format!("there is no filter at {module}: `make build` makes it, --wasm names another place"));
     }
     try_ports(&site.config)?;
+    let (_redis, news) = Server::start(site.config.redis.as_ref());
+    news.iter().for_each(|news| eprintln!("{news}"));
     let bootstrap = Scratch::write(&render::envoy(&site, module)?)?;
     let mut envoy = Envoy::start(&binary, bootstrap.path(), concurrency.unwrap_or_else(cores))?;
     let door = reachable(site.config.listen);
