@@ -92,7 +92,7 @@ fn check(written: &Written, entry: &Value, sha256: &str) -> Result<(), String> {
     }
     let at = format!("keys[{}].", written.keys.len());
     let mut written = written.clone();
-    written.keys.push(serde_json::from_value(key).map_err(|error| error.to_string())?);
+    written.keys.push(serde_path_to_error::deserialize(key).map_err(|error| error.to_string())?);
     let told = |problems: Problems| {
         let lines = problems.to_string();
         lines.lines().map(|line| line.strip_prefix(&at).unwrap_or(line)).collect::<Vec<_>>().join("\n")
@@ -169,6 +169,7 @@ keys: [{name: taken, sha256: 'a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1
         for (entry, sha256, problem) in [
             (json!({"name": "a", "models": ["m"]}), &digest, ""),
             (json!({"name": "a b"}), &digest, "name: must be 1 to 64 letters, digits or any of ._-"),
+            (json!({"name": 7}), &digest, "name: invalid type: integer `7`, expected a string"),
             (json!({"name": "taken"}), &digest, "name: is the name of keys[0] too"),
             (json!({"name": "a"}), &"a1".repeat(32), "sha256: is the digest of keys[0] too"),
             (
