@@ -86,5 +86,4 @@ def test_the_curl_line_works_as_it_is_pasted(demo):
 
 def test_what_is_left_out_is_said(demo):
     with demo() as gateway:
-        said = gateway.log.read_text()
-        assert "OPENAI_API_KEY" in said and "ANTHROPIC_API_KEY" in said
+        assert until(lambda: "OPENAI_API_KEY" in (said := gateway.log.read_text()) and "ANTHROPIC_API_KEY" in said)
