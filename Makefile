@@ -3,7 +3,7 @@
 ENVOY_VERSION := 1.40.0
 VENV := .venv
 WASM := target/wasm32-wasip1/release/weir.wasm
-SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock .cargo/config.toml
+SOURCES := $(shell find src -type f) Cargo.toml Cargo.lock .cargo/config.toml
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build run check test bench clean redis

@@ -125,7 +125,7 @@ class Gateway:
         file = self.directory / "weir.yaml"
         file.write_text(yaml.safe_dump(self.config, sort_keys=False))
         command = [str(WEIR), "run", "--config", str(file), "--concurrency", str(self.workers)]
-        env = {"PATH": os.environ["PATH"], "HOME": str(self.directory), "ENVOY": envoy(), **self.env}
+        env = {"PATH": os.environ["PATH"], "HOME": str(self.directory), "ENVOY": envoy(), "REDIS_SERVER": "", **self.env}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=log, stderr=log,
                                             stdin=subprocess.DEVNULL)

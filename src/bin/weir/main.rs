@@ -2,6 +2,7 @@
 
 mod check;
 mod key;
+mod redis;
 mod render;
 mod run;
 mod site;
@@ -28,7 +29,11 @@ enum Command {
         file: File,
     },
     /// Make a client key and show what to put into the configuration
-    Key,
+    #[command(args_conflicts_with_subcommands = true)]
+    Key {
+        #[command(subcommand)]
+        deed: Option<key::Deed>,
+    },
     /// Print the Envoy configuration that the gateway runs with
     Render {
         #[command(flatten)]
@@ -88,7 +93,8 @@ fn main() -> ExitCode {
 fn carry_out(command: Command) -> Result<String, String> {
     match command {
         Command::Check { file } => check::check(&file.config),
-        Command::Key => key::make(),
+        Command::Key { deed: None } => key::make(),
+        Command::Key { deed: Some(deed) } => deed.carry_out(),
         Command::Render { file, target: Target::Envoy, module } => {
             render::envoy(&site::Site::load(&file.config)?, &module.path)
         }

@@ -7,6 +7,7 @@ mod announce;
 mod envoy;
 mod find;
 mod scratch;
+mod server;
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -24,6 +25,7 @@ use crate::show;
 use crate::site::{Site, is_there, remedy};
 use envoy::Envoy;
 use scratch::Scratch;
+use server::Server;
 
 /// Runs a gateway until a signal ends it.
 pub fn run(config: &Path, module: &str, concurrency: Option<u32>) -> Result<(), String> {
@@ -34,6 +36,8 @@ pub fn run(config: &Path, module: &str, concurrency: Option<u32>) -> Result<(), 
         return Err(format!("there is no filter at {module}: `make build` makes it, --wasm names another place"));
     }
     try_ports(&site.config)?;
+    let (_redis, news) = Server::start(site.config.redis.as_ref());
+    news.iter().for_each(|news| eprintln!("{news}"));
     let scratch = Scratch::new()?;
     if let Some(redis) = &mut site.config.redis {
         prepare_redis(redis, &scratch)?;
