@@ -2,7 +2,7 @@
 //!
 //! | state | calls | after a good one | after a bad one |
 //! |---|---|---|---|
-//! | `Closed` | all | `Closed` | `Open`, if enough were bad in a row |
+//! | `Closed` | all | `Closed` | `Open`; for a cluster only if none was good for a while |
 //! | `Open` | none, until the pause is over | | |
 //! | `Probing` | none besides the probe | `Closed` | `Open` for twice as long |
 
@@ -11,8 +11,8 @@ use std::time::Duration;
 /// The breaker of one line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Breaker {
-    /// Redis is there; so many calls in a row were bad.
-    Closed(u32),
+    /// Redis is there; since when nothing was heard of it, if the last call was bad.
+    Closed(Option<Duration>),
     /// Redis is absent; nothing is said until then, after a pause of this length.
     Open(Duration, Duration),
     /// One call finds out; the pause before it was this long.
@@ -39,7 +39,7 @@ pub enum Strike {
 
 impl Default for Breaker {
     fn default() -> Breaker {
-        Breaker::Closed(0)
+        Breaker::Closed(None)
     }
 }
 
@@ -61,15 +61,18 @@ impl Breaker {
         matches!(self, Breaker::Probing(_))
     }
 
-    /// A call was bad; whether Redis counts as absent from now on. With `patience`, so many unheard calls in a row are
-    /// taken for the trouble of one node.
-    pub fn strike(&mut self, strike: Strike, patience: u32, now: Duration) -> bool {
+    /// A call was bad; whether Redis counts as absent from now on. Unheard calls are taken for the trouble of one node of
+    /// several for as long as `patience`; and where there may be others, the next probe may be for one of them, so the
+    /// pause stays short.
+    pub fn strike(&mut self, strike: Strike, patience: Duration, now: Duration) -> bool {
+        let one_of_several = strike == Strike::Unheard && !patience.is_zero();
         let pause = match *self {
-            Breaker::Closed(strikes) if strike == Strike::Unheard && strikes < patience => {
-                *self = Breaker::Closed(strikes + 1);
+            Breaker::Closed(since) if one_of_several && now.saturating_sub(since.unwrap_or(now)) < patience => {
+                *self = Breaker::Closed(since.or(Some(now)));
                 return false;
             }
             Breaker::Closed(_) => FIRST_PAUSE,
+            Breaker::Open(..) | Breaker::Probing(_) if one_of_several => FIRST_PAUSE,
             Breaker::Open(_, pause) | Breaker::Probing(pause) => pause.saturating_mul(2).min(LONGEST_PAUSE),
         };
         let news = matches!(self, Breaker::Closed(_));

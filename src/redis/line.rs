@@ -13,8 +13,8 @@
 //! it is back. The pause doubles from [`FIRST_PAUSE`](super::breaker::FIRST_PAUSE) to
 //! [`LONGEST_PAUSE`](super::breaker::LONGEST_PAUSE), so a Redis that is back is used again within that time, and one that
 //! is not costs one request per pause its patience. In a cluster the commands of a call may all be for one node, so
-//! there it takes [`PATIENCE`] calls more; and a call of nothing but repetitions is no evidence at all, for they may wait
-//! for that node.
+//! there nothing must have been heard for [`PATIENCE`]; and a call of nothing but repetitions is no evidence at all, for
+//! they may wait for that node.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -27,7 +27,7 @@ use super::{Command, Reply};
 /// The line; [`Line::default`] is one to a single Redis on which nothing was said yet.
 #[derive(Debug, Default)]
 pub struct Line {
-    patience: u32,
+    patience: Duration,
     gathered: VecDeque<Item>,
     /// What was not heard, and when it may be told again, in that order.
     again: VecDeque<(Duration, Item)>,
@@ -88,7 +88,7 @@ pub struct Outcome {
 impl Line {
     /// Who is at the other end.
     pub fn leads_to(&mut self, other: Other) {
-        self.patience = if other == Other::Cluster { PATIENCE } else { 0 };
+        self.patience = if other == Other::Cluster { PATIENCE } else { Duration::ZERO };
     }
 
     /// Asks. `false` if that is pointless now: Redis is absent, or too much waits already.
@@ -291,9 +291,9 @@ impl Load {
     }
 }
 
-/// In a cluster of three of which one node is silent, one call of a lonely command in three is unheard; three in a row
-/// are rare, and few enough for a cluster that is silent altogether.
-pub const PATIENCE: u32 = 2;
+/// So long a cluster may let nothing be heard of it. While one node is silent, or gone and not yet replaced, the others
+/// are mostly heard in between; if not, or if all are silent, requests have waited for nothing for a second.
+pub const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long what was not heard rests before it is told again: so long that a node that is gone is not bothered, nor a
 /// silent one given much that it will do twice when it wakes up.

@@ -156,22 +156,26 @@ fn one_node_of_a_cluster_is_not_all_of_it() {
         line.next(after(milliseconds)).unwrap();
         line.ended(answer(replies), after(milliseconds))
     };
-    for _ in 0..3 {
-        for _ in 0..PATIENCE {
-            let outcome = call(&mut line, "-upstream failure\r\n", 0);
-            assert!(!outcome.ok && outcome.turn.is_none());
+    for milliseconds in (0..5_000).step_by(100) {
+        let outcome = call(&mut line, "-upstream failure\r\n", milliseconds);
+        assert!(!outcome.ok && outcome.turn.is_none());
+        if milliseconds % 900 == 0 {
+            assert!(call(&mut line, ":1\r\n", milliseconds).ok, "another node");
         }
-        assert!(call(&mut line, ":1\r\n", 0).ok);
     }
-    for _ in 0..PATIENCE {
-        call(&mut line, "-upstream failure\r\n", 0);
+    assert!(call(&mut line, ":1\r\n", 5_000).ok);
+    for milliseconds in [5_001, 5_500, 6_000] {
+        assert_eq!(call(&mut line, "-upstream failure\r\n", milliseconds).turn, None);
     }
-    let outcome = call(&mut line, "-upstream failure\r\n", 0);
+    let outcome = call(&mut line, "-upstream failure\r\n", 6_001);
     assert_eq!(outcome.turn, Some(Turn::Absent("it says \"upstream failure\"".to_owned())));
-    assert_eq!(call(&mut line, ":1\r\n", 100).turn, Some(Turn::Back));
-    assert!(line.ask(1, get("a"), after(100)));
-    line.next(after(100)).unwrap();
-    assert!(line.ended(Ending::Silence, after(100)).turn.is_some(), "silence is the trouble of all");
+    for probe in [6_101, 6_201, 6_301] {
+        assert_eq!(call(&mut line, "-upstream failure\r\n", probe).turn, None, "the pause stays short");
+    }
+    assert_eq!(call(&mut line, ":1\r\n", 6_401).turn, Some(Turn::Back));
+    assert!(line.ask(1, get("a"), after(6_401)));
+    line.next(after(6_401)).unwrap();
+    assert!(line.ended(Ending::Silence, after(6_401)).turn.is_some(), "silence is the trouble of all");
 }
 
 #[test]
