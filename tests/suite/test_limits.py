@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 
 import openai
 import pytest
@@ -10,8 +9,8 @@ import pytest
 import load
 from conftest import Setting
 from formats import Reply
-from gateway import CHAT, V1, told, until
-from scripts import CLOSE, JSON, RESET, Gate, answer, chunk, fail, gated, message, reset, silence, stream_head
+from gateway import CHAT, V1, until
+from scripts import JSON, Gate, answer, fail, gated, message, reset, silence
 
 ROUNDS = 10
 # Four words and a little more: some 9 tokens, of which the answer repeats 5.
@@ -294,12 +293,10 @@ def test_requests_at_once(scripted, stage, at_once):
     case = stage.case(limit_first=lambda format, call: iter([gate, *answer()(format, call)]))
     refused = threading.Semaphore(0)
 
-    def exchange(number):
+    def exchange(_):
         response = scripted.chat(case, "lone", key=key)
         if response.status == 429:
             refused.release()
-            if number == 0:
-                pass
         return response
 
     threads = threading.Thread(target=lambda: [refused.acquire(timeout=10) for _ in range(7)] and gate.open())
