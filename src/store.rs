@@ -17,16 +17,16 @@ pub trait Store {
 
 /// Changes a record. `change` gets the record as it is, and gives its new form, if it is to change, and a result; it
 /// runs again if another worker was faster. `None` if that happened [`TRIES`] times in a row.
-pub fn update<T>(
+pub fn update<T, R: AsRef<[u8]>>(
     store: &dyn Store,
     name: &str,
-    mut change: impl FnMut(Option<&[u8]>) -> (Option<Vec<u8>>, T),
+    mut change: impl FnMut(Option<&[u8]>) -> (Option<R>, T),
 ) -> Option<T> {
     for _ in 0..TRIES {
         let (record, stamp) = store.load(name);
         match change(record.as_deref()) {
             (None, result) => return Some(result),
-            (Some(changed), result) if store.save(name, &changed, stamp) => return Some(result),
+            (Some(changed), result) if store.save(name, changed.as_ref(), stamp) => return Some(result),
             _ => {}
         }
     }

@@ -159,7 +159,7 @@ fn a_claim_whose_answer_was_lost_can_be_settled() {
     redis.send(&global::take(SUBJECT, "a", &rules, &lost));
     let at = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let settlement = Settlement { requests: 0, tokens: 0, usd: NanoUsd(0) };
-    redis.send(&global::settle(SUBJECT, "a", &rules, &Receipt { at, claim: lost, charged: 0 }, &settlement));
+    redis.send(&global::settle(SUBJECT, "a", &rules, &Receipt { at, claim: lost, charged: 0, ample: false }, &settlement));
     let whole = claim(1000, 100);
     assert_eq!(redis.decide(&global::take(SUBJECT, "b", &rules, &whole), &rules, &whole).denied, []);
 }
@@ -170,7 +170,7 @@ fn only_the_window_that_was_charged_is_settled() {
     let rules = Rules { hour: enforced(NanoUsd(100)), ..Rules::default() };
     let whole = claim(0, 100);
     let Receipt { at, .. } = redis.decide(&global::take(SUBJECT, "a", &rules, &whole), &rules, &whole).receipt;
-    let an_hour_ago = Receipt { at: at - Duration::from_secs(3600), claim: whole, charged: 8 };
+    let an_hour_ago = Receipt { at: at - Duration::from_secs(3600), claim: whole, charged: 8, ample: false };
     let settlement = Settlement { requests: 0, tokens: 0, usd: NanoUsd(0) };
     redis.send(&global::settle(SUBJECT, "a", &rules, &an_hour_ago, &settlement));
     assert_eq!(redis.decide(&global::take(SUBJECT, "b", &rules, &whole), &rules, &whole).denied.len(), 1);
@@ -208,7 +208,7 @@ fn foreign_and_absurd_values_are_bounded() {
             }
             match command {
                 "settle" => {
-                    let receipt = Receipt { at: Duration::ZERO, claim: small, charged: 0 };
+                    let receipt = Receipt { at: Duration::ZERO, claim: small, charged: 0, ample: false };
                     let settlement = Settlement { requests: 0, tokens: 5, usd: NanoUsd(2) };
                     let reply = redis.send(&global::settle(SUBJECT, "first", &rules, &receipt, &settlement));
                     assert!(matches!(reply, Reply::Integer(1..)), "{value}: {reply:?}");
@@ -326,7 +326,7 @@ fn a_claim_is_short() {
     let rules = Rules { month: enforced(NanoUsd(1_000_000_000_000_000)), ..random };
     let id = "0123456789abcdef0123456789abcdef";
     let taken = global::take(SUBJECT, id, &rules, &claim(100_000, 1_000_000_000));
-    let receipt = Receipt { at: Duration::ZERO, claim: claim(100_000, 1_000_000_000), charged: 63 };
+    let receipt = Receipt { at: Duration::ZERO, claim: claim(100_000, 1_000_000_000), charged: 63, ample: false };
     let settlement = Settlement { requests: 0, tokens: 0, usd: NanoUsd(0) };
     let settled = global::settle(SUBJECT, id, &rules, &receipt, &settlement);
     let bytes = |command: &Command| server::render(command).len();

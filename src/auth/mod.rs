@@ -86,7 +86,6 @@ fn same(a: &Digest, b: &Digest) -> bool {
 mod tests {
     use super::*;
     use crate::config::Permission;
-    use crate::limit::Rules;
     use crate::test;
 
     #[test]
@@ -118,7 +117,7 @@ mod tests {
             expires: None,
             enabled: true,
             admin: false,
-            rules: Rules::default(),
+            rules: Rc::default(),
         }
     }
 

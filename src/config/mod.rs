@@ -75,7 +75,7 @@ pub struct Vendor {
     /// Whether it is asked to count the tokens of every stream.
     pub stream_usage: StreamUsage,
     /// What all requests to it together may use.
-    pub rules: Rules,
+    pub rules: Rc<Rules>,
 }
 
 /// A vendor's `url`, taken apart.
@@ -119,7 +119,7 @@ pub struct Model {
     /// Who serves it, in order of preference. Empty if every vendor that does was left out for want of a credential.
     pub serve: Vec<Hop>,
     /// What all requests for it together may use.
-    pub rules: Rules,
+    pub rules: Rc<Rules>,
 }
 
 /// One vendor that serves a model.
@@ -153,7 +153,7 @@ pub struct Key {
     /// Whether it may look behind the scenes.
     pub admin: bool,
     /// What it may use.
-    pub rules: Rules,
+    pub rules: Rc<Rules>,
 }
 
 /// A group of keys.
@@ -162,7 +162,7 @@ pub struct Tenant {
     /// Its name.
     pub name: String,
     /// What its keys together may use.
-    pub rules: Rules,
+    pub rules: Rc<Rules>,
 }
 
 /// Which models or vendors a key may use.
@@ -202,8 +202,8 @@ pub struct Routing {
 pub struct Limits {
     /// The largest request body, in bytes.
     pub body_bytes: usize,
-    /// How many requests this Envoy serves at once.
-    pub in_flight: u32,
+    /// How many requests this Envoy serves at once, and nothing else.
+    pub in_flight: Rc<Rules>,
     /// How many tokens an answer is taken to have where the client names no maximum.
     pub assumed_output_tokens: u64,
     /// Who decides when Redis does not.

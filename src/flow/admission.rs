@@ -11,16 +11,17 @@
 //! Where Redis decides and does not answer, `limits.on_redis_failure` says who decides instead. A claim whose fate is not
 //! known is given back in Redis as if it had been taken: if it was not, that changes nothing.
 
+use std::rc::Rc;
+
 use crate::config::{Config, OnRedisFailure};
 use crate::flow::bill::Bill;
 use crate::flow::denial;
 use crate::flow::party::{Name, Party, Role};
 use crate::flow::{Effect, Headers, World};
-use crate::limit::{self, Bound, Claim, Decision, Denial, Ledger, Mode, Receipt, Settlement, Standing, Wait};
+use crate::limit::{self, Bound, Claim, Decision, Denial, Mode, Receipt, Rules, Settlement, Standing, Wait};
 use crate::metric::Counter;
 use crate::redis::{Command, Reply};
 use crate::refusal::Refusal;
-use crate::store;
 use crate::unit::go_duration;
 
 /// A request before those who may limit it.
@@ -125,7 +126,7 @@ impl Asked {
                 voices.push(Voice { party, by: By::Redis(self.id.clone()), decision });
                 continue;
             }
-            let presumed = Receipt { at: world.now(), claim, charged: 0 };
+            let presumed = Receipt { at: world.now(), claim, charged: 0, ample: false };
             doubtful.push(limit::global::settle(&party.subject(), &self.id, &party.rules, &presumed, &NOTHING));
             effects.push(Effect::Count(Counter::Fallback(world.config.limits.on_redis_failure)));
             match world.config.limits.on_redis_failure {
@@ -173,7 +174,7 @@ impl Admitted {
         let commands = failovers.iter().filter_map(|vendor| {
             let vendor = config.vendors.get(*vendor).filter(|vendor| !vendor.rules.is_empty())?;
             let name = Name::Configured(vendor.name.clone());
-            Some(Party { role: Role::Vendor(0), name, rules: vendor.rules.clone() })
+            Some(Party { role: Role::Vendor(0), name, rules: Rc::clone(&vendor.rules) })
         });
         let commands = commands.filter_map(|party| {
             let Settlement { tokens, usd, .. } = share(&party);
@@ -279,16 +280,10 @@ fn scarcer(least: &mut Option<Standing>, other: Option<Standing>) {
     }
 }
 
-/// A decision of this Envoy's. Where other workers are faster again and again, the party is as good as used up.
+/// A decision of this Envoy's.
 fn here(party: Party, by: By, claim: &Claim, world: &World<'_>) -> Voice {
-    let (rules, now) = (by.rules(&party, world.config), world.now());
-    let decision = store::update(world.store, &party.record(), |record| {
-        let before = Ledger::parse(record);
-        let mut ledger = before;
-        let decision = limit::take(&rules, &mut ledger, now, claim);
-        ((ledger != before).then(|| ledger.render()), decision)
-    });
-    let decision = decision.unwrap_or_else(|| Decision::contended(now, *claim));
+    let rules = by.rules(&party, world.config);
+    let decision = world.books.take(world.store, &party.record(), &rules, world.now(), claim);
     Voice { party, by, decision }
 }
 
@@ -303,12 +298,8 @@ fn settle(
             commands.push(limit::global::settle(&party.subject(), id, &party.rules, &receipt, &settlement));
             continue;
         }
-        let (rules, now) = (by.rules(&party, world.config), world.now());
-        store::update(world.store, &party.record(), |record| {
-            let mut ledger = Ledger::parse(record);
-            limit::settle(&rules, &mut ledger, now, &receipt, &settlement);
-            (Some(ledger.render()), ())
-        });
+        let rules = by.rules(&party, world.config);
+        world.books.settle(world.store, &party.record(), &rules, world.now(), receipt, settlement);
     }
     (!commands.is_empty()).then_some(Effect::Tell(commands))
 }
@@ -319,20 +310,15 @@ fn charge(party: &Party, claim: &Claim, world: &World<'_>) -> Option<Command> {
         let id = format!("{:016x}{:016x}", (world.random)(), (world.random)());
         return Some(limit::global::charge(&party.subject(), &id, &party.rules, claim));
     }
-    let now = world.now();
-    store::update(world.store, &party.record(), |record| {
-        let mut ledger = Ledger::parse(record);
-        limit::charge(&party.rules, &mut ledger, now, claim);
-        (Some(ledger.render()), ())
-    });
+    world.books.charge(world.store, &party.record(), &party.rules, world.now(), claim);
     None
 }
 
 impl By {
-    fn rules(&self, party: &Party, config: &Config) -> limit::Rules {
+    fn rules(&self, party: &Party, config: &Config) -> Rc<Rules> {
         match self {
-            By::Here | By::Redis(_) => party.rules.clone(),
-            By::StandIn => party.rules.scaled_down(config.limits.gateways),
+            By::Here | By::Redis(_) => Rc::clone(&party.rules),
+            By::StandIn => Rc::new(party.rules.scaled_down(config.limits.gateways)),
         }
     }
 }

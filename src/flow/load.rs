@@ -6,9 +6,8 @@
 
 use crate::flow::World;
 use crate::flow::party::GATEWAY;
-use crate::limit::{self, Claim, Ledger, Mode, Receipt, Rule, Rules, Settlement};
+use crate::limit::{Claim, Receipt, Settlement};
 use crate::refusal::Refusal;
-use crate::store;
 use crate::unit::NanoUsd;
 
 /// A request's place; to be left, not dropped.
@@ -18,26 +17,18 @@ pub struct Place(Receipt);
 impl Place {
     /// Takes a place, if there is one.
     pub fn take(world: &World<'_>) -> Result<Place, Refusal> {
-        let (rules, now) = (rules(world), world.now());
         let claim = Claim { tokens: 0, usd: NanoUsd(0), lease: lease(world) };
-        let receipt = store::update(world.store, GATEWAY, |record| {
-            let before = Ledger::parse(record);
-            let mut ledger = before;
-            let decision = limit::take(&rules, &mut ledger, now, &claim);
-            let receipt = decision.denied.is_empty().then_some(decision.receipt);
-            ((ledger != before).then(|| ledger.render()), receipt)
-        });
-        receipt.flatten().map(Place).ok_or_else(|| Refusal::overloaded((world.random)()))
+        let places = &world.config.limits.in_flight;
+        let decision = world.books.take(world.store, GATEWAY, places, world.now(), &claim);
+        match decision.denied.is_empty() {
+            true => Ok(Place(decision.receipt)),
+            false => Err(Refusal::overloaded((world.random)())),
+        }
     }
 
     /// Makes room for another.
     pub fn leave(self, world: &World<'_>) {
-        let (rules, now) = (rules(world), world.now());
-        store::update(world.store, GATEWAY, |record| {
-            let mut ledger = Ledger::parse(record);
-            limit::settle(&rules, &mut ledger, now, &self.0, &OVER);
-            (Some(ledger.render()), ())
-        });
+        world.books.settle(world.store, GATEWAY, &world.config.limits.in_flight, world.now(), self.0, OVER);
     }
 }
 
@@ -45,11 +36,6 @@ impl Place {
 /// send a body, and then as long as an answer may take.
 pub fn lease(world: &World<'_>) -> std::time::Duration {
     world.config.routing.total_timeout.saturating_add(SENDING)
-}
-
-fn rules(world: &World<'_>) -> Rules {
-    let concurrent = Some(Rule { bound: world.config.limits.in_flight, mode: Mode::Enforce });
-    Rules { concurrent, ..Rules::default() }
 }
 
 const OVER: Settlement = Settlement { requests: 1, tokens: 0, usd: NanoUsd(0) };

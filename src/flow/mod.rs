@@ -10,6 +10,7 @@
 
 pub mod admission;
 pub mod bill;
+pub mod books;
 pub mod bridge;
 mod denial;
 pub mod echo;
@@ -22,6 +23,7 @@ pub mod party;
 pub mod vendor;
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::time::Duration;
 
 use crate::auth;
@@ -29,6 +31,7 @@ use crate::config::Config;
 use crate::metric::Counter;
 use crate::redis;
 use crate::store::Store;
+use books::Books;
 use exchange::Exchanges;
 
 /// A role's state machine. `Default` is the state of a stream that is over: every event passes.
@@ -177,8 +180,12 @@ pub struct World<'w> {
     pub keys: &'w mut auth::Memory,
     /// The records that all workers share.
     pub store: &'w dyn Store,
+    /// What this worker has yet to write into some of them.
+    pub books: &'w Books,
     /// Draws a random number.
     pub random: fn() -> u64,
+    /// When the event happens, once somebody has asked.
+    pub moment: OnceCell<Duration>,
     /// Reads the clock: the time since the Unix epoch.
     pub clock: fn() -> Duration,
     /// Reads the headers that the event is about, all at once.
@@ -188,9 +195,9 @@ pub struct World<'w> {
 }
 
 impl World<'_> {
-    /// The time since the Unix epoch.
+    /// When the event happens: the time since the Unix epoch.
     pub fn now(&self) -> Duration {
-        (self.clock)()
+        *self.moment.get_or_init(self.clock)
     }
 
     /// The headers that the event is about.

@@ -16,7 +16,7 @@ pub struct Party {
     /// Its name, and whether it is of the configuration.
     pub name: Name,
     /// Its limits.
-    pub rules: Rules,
+    pub rules: Rc<Rules>,
 }
 
 /// What a party is to the request.
@@ -56,8 +56,8 @@ impl Role {
 impl Party {
     /// Everybody who may limit a request. Of the vendors those up to the first that does not: it is never refused.
     pub fn all(config: &Config, key: &Rc<Key>, model: usize, plan: &Plan) -> Vec<Party> {
-        let configured = |role, name: &str, rules: &Rules| {
-            (!rules.is_empty()).then(|| Party { role, name: Name::Configured(name.to_owned()), rules: rules.clone() })
+        let configured = |role, name: &str, rules: &Rc<Rules>| {
+            (!rules.is_empty()).then(|| Party { role, name: Name::Configured(name.to_owned()), rules: Rc::clone(rules) })
         };
         let tenant = key.tenant.and_then(|tenant| config.tenants.get(tenant));
         let model = config.models.get(model);
@@ -80,7 +80,7 @@ impl Party {
         }
         let configured = config.keys.iter().any(|known| Rc::ptr_eq(known, key));
         let name = if configured { Name::Configured(key.name.clone()) } else { Name::Stored(key.name.clone()) };
-        Some(Party { role: Role::Key, name, rules: key.rules.clone() })
+        Some(Party { role: Role::Key, name, rules: Rc::clone(&key.rules) })
     }
 
     /// Its name.
@@ -116,7 +116,7 @@ impl Party {
 /// Makes the records of all parties of the configuration. A record's first writer cannot tell whether another was
 /// faster, so none is made under traffic.
 pub fn prepare(config: &Config, store: &dyn Store) {
-    let names = |role: &'static str, names: Vec<(&str, &Rules)>| {
+    let names = |role: &'static str, names: Vec<(&str, &Rc<Rules>)>| {
         let limited = names.into_iter().filter(|(_, rules)| !rules.is_empty());
         limited.map(move |(name, _)| ["limit/", role, ":", name].concat()).collect::<Vec<_>>()
     };

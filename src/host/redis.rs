@@ -2,9 +2,8 @@
 //!
 //! Envoy ties an HTTP call to the context that makes it and forgets it with that context, so streams, which come and go,
 //! must not make any. Instead a stream rings: it puts a byte into a shared queue that only this worker's root reads, and
-//! Envoy calls the root as soon as the stream's callback is over. The root also has a tick, of [`TICK`]. It is never
-//! switched off: it costs some microseconds, and in return nothing that waits - for a probe of an absent Redis, for a
-//! call whose root is gone - depends on somebody having set a timer.
+//! Envoy calls the root as soon as the stream's callback is over. The root's tick is for what waits without a bell: for a
+//! probe of an absent Redis, for a call whose root is gone.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -55,7 +54,6 @@ struct Bell {
 pub fn open(redis: Option<&Redis>) {
     let bell = redis.and_then(|redis| {
         let queue = hostcalls::register_shared_queue(&QUEUE.with(String::clone)).ok()?;
-        hostcalls::set_tick_period(TICK).ok()?;
         Some(Bell { queue, rung: false, timeout: redis.timeout })
     });
     DESK.with_borrow_mut(|desk| {
@@ -211,8 +209,6 @@ thread_local! {
     static QUEUE: String = format!("weir-redis-{}-{:x}", worker::clock().as_nanos(), worker::random());
 }
 
-/// As often as [`crate::redis::breaker`] would probe an absent Redis at most.
-const TICK: Duration = Duration::from_millis(100);
 /// By so much Envoy's own timeout of a command comes first: then one silent node of a cluster costs the answers of that
 /// node, and not those of the whole call.
 const MARGIN: Duration = Duration::from_millis(25);

@@ -1,5 +1,7 @@
 //! The start of a VM and of each role in it.
 
+use std::time::Duration;
+
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 use serde::Deserialize;
@@ -11,6 +13,10 @@ use crate::flow::gateway::Gateway;
 use crate::flow::vendor::Vendor;
 use crate::host::stream::Stream;
 use crate::host::{redis, worker};
+
+/// Of the gateway role, for whatever waits. It is never switched off: it costs some microseconds, and in return nothing
+/// depends on somebody having set a timer.
+const TICK: Duration = Duration::from_millis(100);
 
 /// One plugin: a role, once it is configured.
 pub struct Root {
@@ -66,6 +72,7 @@ impl RootContext for Root {
             Ok(role) => {
                 if let Role::Gateway {} = role {
                     worker::open_redis();
+                    self.set_tick_period(TICK);
                 }
                 self.role = Some(role);
                 true
@@ -82,6 +89,7 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
+        worker::close_books();
         redis::tick(self.id);
     }
 

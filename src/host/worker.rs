@@ -1,6 +1,6 @@
 //! What all roles of one VM share: the configuration, the exchanges, the metrics that are already defined.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -12,6 +12,7 @@ use proxy_wasm::types::MetricType;
 
 use crate::auth;
 use crate::config::Config;
+use crate::flow::books::Books;
 use crate::flow::exchange::Exchanges;
 use crate::flow::{Head, World, party};
 use crate::host::redis;
@@ -28,6 +29,7 @@ thread_local! {
 pub struct Worker {
     config: Rc<Config>,
     exchanges: Exchanges,
+    books: Books,
     keys: auth::Memory,
     counters: HashMap<String, u32>,
 }
@@ -41,8 +43,8 @@ pub fn configure(config: Config) {
             Some(worker) => worker.config = config,
             None => {
                 let exchanges = Exchanges::new(clock().as_nanos() as u64);
-                let (keys, counters) = Default::default();
-                *slot = Some(Worker { config, exchanges, keys, counters });
+                let (books, keys, counters) = Default::default();
+                *slot = Some(Worker { config, exchanges, books, keys, counters });
             }
         }
     });
@@ -51,10 +53,19 @@ pub fn configure(config: Config) {
 /// Runs `step` with what it may look at; `None` before the configuration is here.
 pub fn with_world<R>(head: fn() -> Head, step: impl FnOnce(&mut World<'_>) -> R) -> Option<R> {
     WORKER.with_borrow_mut(|slot| {
-        let Worker { config, exchanges, keys, .. } = slot.as_mut()?;
-        let config = Rc::clone(config);
-        Some(step(&mut World { config: &config, exchanges, keys, store: &SharedData, random, clock, head, exchange }))
+        let Worker { config, exchanges, books, keys, .. } = slot.as_mut()?;
+        let (store, moment) = (&SharedData, OnceCell::new());
+        Some(step(&mut World { config, exchanges, keys, store, books, random, moment, clock, head, exchange }))
     })
+}
+
+/// Writes what waits to be written.
+pub fn close_books() {
+    WORKER.with_borrow(|slot| {
+        if let Some(worker) = slot {
+            worker.books.close(&SharedData, clock());
+        }
+    });
 }
 
 /// The index of a vendor.

@@ -22,9 +22,13 @@ impl Bucket {
     /// How far taking so many moves the instant: `amount * per / count`, rounded up so that many small claims never
     /// come to less than one large one.
     pub(super) fn cost(&self, amount: u64) -> Micros {
-        let time = u128::from(amount).saturating_mul(self.rate.per.as_micros());
-        let cost = time.div_ceil(u128::from(self.rate.count.max(1)));
-        Micros::try_from(cost).unwrap_or(DEAREST).min(DEAREST)
+        let (per, count) = (micros(self.rate.per), self.rate.count.max(1));
+        // A division of 128 bits takes a twentieth of a microsecond, and there are many of them in a decision.
+        let cost = match amount.checked_mul(per) {
+            Some(time) => time.div_ceil(count),
+            None => Micros::try_from((u128::from(amount) * u128::from(per)).div_ceil(count.into())).unwrap_or(DEAREST),
+        };
+        cost.min(DEAREST)
     }
 
     /// How far ahead the instant of an empty bucket lies: what a burst costs, and what rounding adds if it is taken one by
@@ -67,11 +71,14 @@ impl Bucket {
     /// How it stands. What remains is what a single claim could still take.
     pub(super) fn standing(&self, full_at: Micros, now: Micros) -> Standing {
         let full_at = self.later(full_at, now);
-        let room = u128::from((now + self.depth()).saturating_sub(full_at));
-        let remaining = room.saturating_mul(self.rate.count.into()) / self.rate.per.as_micros().max(1);
+        let (room, per) = ((now + self.depth()).saturating_sub(full_at), micros(self.rate.per).max(1));
+        let remaining = match room.checked_mul(self.rate.count) {
+            Some(product) => product / per,
+            None => u64::try_from(u128::from(room) * u128::from(self.rate.count) / u128::from(per)).unwrap_or(u64::MAX),
+        };
         Standing {
             limit: self.burst,
-            remaining: u64::try_from(remaining).unwrap_or(self.burst).min(self.burst),
+            remaining: remaining.min(self.burst),
             reset: Duration::from_micros(full_at - now),
         }
     }

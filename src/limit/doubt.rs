@@ -13,7 +13,7 @@ impl Decision {
             observed: Vec::new(),
             requests: None,
             tokens: None,
-            receipt: Receipt { at: now, claim, charged: 0 },
+            receipt: Receipt { at: now, claim, charged: 0, ample: false },
         }
     }
 }

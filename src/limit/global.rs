@@ -79,11 +79,11 @@ pub fn decision(rules: &Rules, claim: &Claim, reply: &Reply) -> Option<Decision>
     if charged == REFUSED {
         let excess = state.excess(rules, claim);
         let refused = !excess.denied.is_empty();
-        return refused.then(|| state.decision(rules, excess, Receipt { at, claim: *claim, charged: 0 }));
+        return refused.then(|| state.decision(rules, excess, Receipt { at, claim: *claim, charged: 0, ample: false }));
     }
     let charged = u8::try_from(charged).ok().filter(|bits| bits & !rules.limited() == 0)?;
     let excess = Excess { denied: Vec::new(), observed: state.observed(rules, charged) };
-    Some(state.decision(rules, excess, Receipt { at, claim: *claim, charged }))
+    Some(state.decision(rules, excess, Receipt { at, claim: *claim, charged, ample: false }))
 }
 
 /// Whether a claim may be refused.

@@ -22,8 +22,8 @@ impl Ledger {
     /// written are bounded where they are used.
     pub fn parse(record: Option<&[u8]>) -> Ledger {
         let record = record.and_then(|record| record.strip_prefix(&[VERSION])).filter(|rest| rest.len() == 8 * WORDS);
-        let mut words = record.unwrap_or_default().chunks(8).map_while(|word| word.try_into().ok());
-        let mut next = || words.next().map(u64::from_le_bytes).unwrap_or_default();
+        let mut words = record.unwrap_or_default().as_chunks().0.iter();
+        let mut next = || words.next().copied().map(u64::from_le_bytes).unwrap_or_default();
         Ledger {
             requests: next(),
             tokens: next(),
@@ -35,13 +35,19 @@ impl Ledger {
     }
 
     /// The record: a byte that says its version, and words of eight bytes, the least significant first.
-    pub fn render(&self) -> Vec<u8> {
+    pub fn render(&self) -> Record {
         let held = self.held.0.iter().flat_map(|slot| [slot.until, u64::from(slot.count)]);
         let windows = [self.hour, self.day, self.month].into_iter().flat_map(|window| [window.id, window.spent]);
         let words = [self.requests, self.tokens].into_iter().chain(held).chain(windows);
-        std::iter::once(VERSION).chain(words.flat_map(u64::to_le_bytes)).collect()
+        let mut record = [VERSION; size_of::<Record>()];
+        let (_, places) = record.as_rchunks_mut();
+        places.iter_mut().zip(words).for_each(|(place, word)| *place = word.to_le_bytes());
+        record
     }
 }
+
+/// A ledger in bytes.
+pub type Record = [u8; 1 + 8 * WORDS];
 
 /// Changes with the layout, so that a filter of another version never misreads a record.
 const VERSION: u8 = 1;

@@ -14,17 +14,19 @@ pub fn take(rules: &Rules, ledger: &mut Ledger, now: Duration, claim: &Claim) ->
     let before = ledger.state(micros(now));
     let excess = before.excess(rules, claim);
     if !excess.denied.is_empty() {
-        return before.decision(rules, excess, Receipt { at: now, claim: *claim, charged: 0 });
+        return before.decision(rules, excess, Receipt { at: now, claim: *claim, charged: 0, ample: false });
     }
     let charged = ledger.charge(rules, rules.charged(&excess.observed), micros(now), claim);
-    ledger.state(micros(now)).decision(rules, excess, Receipt { at: now, claim: *claim, charged })
+    let after = ledger.state(micros(now));
+    let ample = after.is_far_from(rules, claim);
+    after.decision(rules, excess, Receipt { at: now, claim: *claim, charged, ample })
 }
 
 /// Charges a request that goes out without asking, as one does that another vendor failed: into debt if need be, which
 /// ends at one burst of a bucket.
 pub fn charge(rules: &Rules, ledger: &mut Ledger, now: Duration, claim: &Claim) -> Receipt {
     let charged = ledger.charge(rules, rules.limited(), micros(now), claim);
-    Receipt { at: now, claim: *claim, charged }
+    Receipt { at: now, claim: *claim, charged, ample: false }
 }
 
 /// Exchanges what was claimed for what was used, and ends the lease. Once for each receipt: that is the caller's duty.

@@ -205,6 +205,8 @@ pub struct Receipt {
     pub claim: Claim,
     /// What of it was charged, a bit for each [`Bound`]: an observed limit that would have refused was not.
     pub charged: u8,
+    /// Whether the ledger was far from all its bounds, so that nobody is refused if it is settled a little later.
+    pub ample: bool,
 }
 
 /// What a request came to in the end.

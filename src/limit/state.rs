@@ -52,6 +52,24 @@ impl State {
         Excess { denied, observed }
     }
 
+    /// Whether more than half of every limit is left, and room for many claims like this one.
+    pub(super) fn is_far_from(&self, rules: &Rules, claim: &Claim) -> bool {
+        let far = |used: u64, claimed: u64, limit: u64| used <= limit / 2 && claimed <= limit / MANY;
+        let bucket = |rule: &Option<Rule<Bucket>>, full_at: Micros, amount| {
+            let used = full_at.saturating_sub(self.now);
+            rule.is_none_or(|rule| far(used, rule.bound.cost(amount), rule.bound.depth()))
+        };
+        let window = |rule: &Option<Rule<NanoUsd>>, window: Window| {
+            rule.is_none_or(|rule| far(window.spent, claim.usd.0, rule.bound.0))
+        };
+        bucket(&rules.requests, self.requests, ONE)
+            && bucket(&rules.tokens, self.tokens, claim.tokens)
+            && rules.concurrent.is_none_or(|rule| far(self.held, 1, rule.bound.into()))
+            && window(&rules.hour, self.hour)
+            && window(&rules.day, self.day)
+            && window(&rules.month, self.month)
+    }
+
     /// Those observed limits that would have refused a claim, given how the subject stands after it and what of it was
     /// charged.
     pub(super) fn observed(&self, rules: &Rules, charged: u8) -> Vec<Bound> {
@@ -134,6 +152,9 @@ fn standing(rule: &Option<Rule<Bucket>>, full_at: Micros, now: Micros) -> Option
     let rule = rule.as_ref().filter(|rule| rule.mode == Mode::Enforce)?;
     Some(rule.bound.standing(full_at, now))
 }
+
+/// Of claims that end in a moment, on all workers, hardly more.
+const MANY: u64 = 64;
 
 /// Every claim is one request.
 pub(super) const ONE: u64 = 1;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use weir::auth;
 use weir::config::{Config, Key, parse_json};
+use weir::flow::books::Books;
 use weir::flow::exchange::{Exchanges, Source};
 use weir::flow::gateway::Gateway;
 use weir::flow::vendor::Vendor;
@@ -34,6 +35,7 @@ pub struct Stage {
     pub exchanges: Exchanges,
     pub keys: auth::Memory,
     pub store: Memory,
+    pub books: Books,
     /// What was counted besides requests.
     pub counted: Vec<String>,
 }
@@ -66,6 +68,7 @@ impl Stage {
             exchanges: Exchanges::new(0),
             keys: auth::Memory::default(),
             store: Memory::default(),
+            books: Books::default(),
             counted: Vec::new(),
         }
     }
@@ -397,7 +400,9 @@ fn world(stage: &mut Stage) -> World<'_> {
         exchanges: &mut stage.exchanges,
         keys: &mut stage.keys,
         store: &stage.store,
+        books: &stage.books,
         random: || 0,
+        moment: Default::default(),
         clock: || Duration::from_secs(NOW.get()),
         head: || HEAD.with_borrow(Head::clone),
         exchange: || EXCHANGE.get(),

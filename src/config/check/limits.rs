@@ -1,11 +1,12 @@
 //! `limits`, those of the gateway and those of one subject, and `budget_usd`.
 
 use std::ops::RangeInclusive;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::config::problem::Problems;
 use crate::config::{Limits, OnRedisFailure, written};
-use crate::limit::{Bucket, Rule, Rules};
+use crate::limit::{Bucket, Mode, Rule, Rules};
 use crate::unit::{Bytes, NanoUsd};
 
 /// The bounds on what clients may ask of the whole gateway.
@@ -25,9 +26,10 @@ pub(super) fn limits(written: &written::Written, problems: &mut Problems) -> Opt
             problems.note(format!("limits.{field}"), "means nothing without redis");
         }
     }
+    let places = Rule { bound: u32::try_from(in_flight?).ok()?, mode: Mode::Enforce };
     Some(Limits {
         body_bytes,
-        in_flight: u32::try_from(in_flight?).ok()?,
+        in_flight: Rc::new(Rules { concurrent: Some(places), ..Rules::default() }),
         assumed_output_tokens: tokens?,
         on_redis_failure: limits.on_redis_failure,
         gateways: u32::try_from(gateways?).ok()?,
@@ -40,11 +42,11 @@ pub(super) fn rules(
     budget: Option<&written::Budget>,
     at: &str,
     problems: &mut Problems,
-) -> Option<Rules> {
+) -> Option<Rc<Rules>> {
     let used = limits.map(|limits| used(limits, &format!("{at}.limits"), problems));
     let spent = budget.map(|budget| spent(budget, &format!("{at}.budget_usd"), problems));
     let Rules { hour, day, month, .. } = spent.unwrap_or(Some(Rules::default()))?;
-    Some(Rules { hour, day, month, ..used.unwrap_or(Some(Rules::default()))? })
+    Some(Rc::new(Rules { hour, day, month, ..used.unwrap_or(Some(Rules::default()))? }))
 }
 
 fn used(written: &written::Rules, at: &str, problems: &mut Problems) -> Option<Rules> {

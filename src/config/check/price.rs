@@ -148,9 +148,9 @@ mod tests {
         problems.to_string()
     }
 
-    fn budget() -> Rules {
+    fn budget() -> Rc<Rules> {
         let bound = NanoUsd(5);
-        Rules { day: Some(Rule { bound, mode: Mode::Observe }), ..Rules::default() }
+        Rc::new(Rules { day: Some(Rule { bound, mode: Mode::Observe }), ..Rules::default() })
     }
 
     #[test]

@@ -49,12 +49,12 @@ fn limits_are_ready_to_use() {
         day: None,
         month: enforced(NanoUsd(100_000_000_000)),
     };
-    assert_eq!(key.rules, rules);
+    assert_eq!(*key.rules, rules);
     assert_eq!((key.tenant, key.vendors.clone()), (Some(0), Permission::Only(vec![2, 0])));
     assert_eq!(key.expires, Some(Duration::from_secs(1_801_353_600)));
     assert_eq!((key.enabled, key.admin), (true, false));
-    assert_eq!(config.tenants[0].rules, Rules { concurrent: observed(5), ..Rules::default() });
-    assert_eq!(config.keys[1].rules, Rules { day: observed(NanoUsd(5_000_000_000)), ..Rules::default() });
+    assert_eq!(*config.tenants[0].rules, Rules { concurrent: observed(5), ..Rules::default() });
+    assert_eq!(*config.keys[1].rules, Rules { day: observed(NanoUsd(5_000_000_000)), ..Rules::default() });
     assert_eq!(config.models[0].rules.requests, enforced(per(5, 1, 5)));
     assert_eq!(config.vendors[0].rules.requests, enforced(per(1000, 3600, 1000)));
     assert!(config.models[1].rules.is_empty());
@@ -63,14 +63,14 @@ fn limits_are_ready_to_use() {
 #[test]
 fn the_gateway_as_a_whole_has_limits() {
     let limits = parse_json(good().to_string().as_bytes()).unwrap().limits;
-    assert_eq!((limits.in_flight, limits.assumed_output_tokens, limits.gateways), (1000, 1000, 1));
+    assert_eq!((limits.in_flight.concurrent.map(|rule| rule.bound), limits.assumed_output_tokens, limits.gateways), (Some(1000), 1000, 1));
     assert_eq!(limits.on_redis_failure, OnRedisFailure::Local);
 
     let mut written = good();
     written["redis"] = json!({"urls": ["redis://h"]});
     written["limits"] = json!({"gateways": 3, "on_redis_failure": "deny", "in_flight": 10, "assumed_output_tokens": 9});
     let limits = parse_json(written.to_string().as_bytes()).unwrap().limits;
-    assert_eq!((limits.in_flight, limits.assumed_output_tokens, limits.gateways), (10, 9, 3));
+    assert_eq!((limits.in_flight.concurrent.map(|rule| rule.bound), limits.assumed_output_tokens, limits.gateways), (Some(10), 9, 3));
     assert_eq!(limits.on_redis_failure, OnRedisFailure::Deny);
 }
 
