@@ -75,7 +75,8 @@ impl Books {
 
     fn write(&self, store: &dyn Store, name: &str, now: Duration) {
         let owed = self.0.borrow_mut().remove(name).unwrap_or_default();
-        let written = store::update(store, name, |record| (Some(settled(Ledger::parse(record), &owed, now).render()), ()));
+        let written =
+            store::update(store, name, |record| (Some(settled(Ledger::parse(record), &owed, now).render()), ()));
         if written.is_none() {
             self.owe(name, owed);
         }

@@ -57,7 +57,11 @@ impl Party {
     /// Everybody who may limit a request. Of the vendors those up to the first that does not: it is never refused.
     pub fn all(config: &Config, key: &Rc<Key>, model: usize, plan: &Plan) -> Vec<Party> {
         let configured = |role, name: &str, rules: &Rc<Rules>| {
-            (!rules.is_empty()).then(|| Party { role, name: Name::Configured(name.to_owned()), rules: Rc::clone(rules) })
+            (!rules.is_empty()).then(|| Party {
+                role,
+                name: Name::Configured(name.to_owned()),
+                rules: Rc::clone(rules),
+            })
         };
         let tenant = key.tenant.and_then(|tenant| config.tenants.get(tenant));
         let model = config.models.get(model);

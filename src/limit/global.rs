@@ -13,7 +13,6 @@
 //! Both keys of a subject have the same hash tag and hence the same place in a Redis Cluster, and both vanish when
 //! nobody used the subject for as long as any of its limits looks back.
 
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::bucket::{Micros, micros};
@@ -21,7 +20,7 @@ use super::held::lease;
 use super::state::{Excess, ONE, State};
 use super::window::{MOST, Period, Window};
 use super::{Bucket, Claim, Decision, Mode, Receipt, Rule, Rules, Settlement};
-use crate::redis::{Command, Reply};
+use crate::redis::{Command, Reply, Script};
 use crate::unit::NanoUsd;
 
 /// Claims, under an id of its own. [`decision`] reads the answer.
@@ -56,13 +55,14 @@ pub fn settle(subject: &str, id: &str, rules: &Rules, receipt: &Receipt, settlem
         window(&rules.month, Period::Month),
     ];
     let numbers = std::iter::once(keep(rules, claim)).chain(changes.into_iter().flatten());
-    eval(compact(&SETTLE, include_str!("settle.lua")), subject, id, numbers)
+    eval(&SETTLE, subject, id, numbers)
 }
 
 /// What Redis decided. `None` if this is no answer: an error, a nil, another shape, numbers that cannot be.
 pub fn decision(rules: &Rules, claim: &Claim, reply: &Reply) -> Option<Decision> {
-    let Reply::Array(replies) = reply else { return None };
-    let numbers: Vec<i64> = replies.iter().map(integer).collect::<Option<_>>()?;
+    let Reply::Bulk(text) = reply else { return None };
+    let numbers = std::str::from_utf8(text).ok()?.split_ascii_whitespace().map(str::parse);
+    let numbers: Vec<i64> = numbers.collect::<Result<_, _>>().ok()?;
     let [now, at, charged, state @ ..] = <[i64; 12]>::try_from(numbers).ok()?;
     let mut state = state.iter().map(|number| u64::try_from(*number).ok().filter(|number| *number <= EXACT));
     let mut next = || state.next().flatten();
@@ -107,7 +107,7 @@ fn claiming(subject: &str, id: &str, asking: Asking, rules: &Rules, claim: &Clai
     ];
     let force = i64::from(matches!(asking, Asking::No));
     let numbers = [signed(lease(claim.lease)), keep(rules, claim), force].into_iter();
-    eval(compact(&TAKE, include_str!("take.lua")), subject, id, numbers.chain(bounds.into_iter().flatten()))
+    eval(&TAKE, subject, id, numbers.chain(bounds.into_iter().flatten()))
 }
 
 /// A bound as the script has it: the limit, what is claimed, and whether it is enforced.
@@ -121,10 +121,10 @@ fn bound<T>(rule: &Option<Rule<T>>, numbers: impl FnOnce(&T) -> [i64; 2]) -> [i6
     }
 }
 
-fn eval(script: &str, subject: &str, id: &str, numbers: impl Iterator<Item = i64>) -> Command {
+fn eval(script: &'static Script, subject: &str, id: &str, numbers: impl Iterator<Item = i64>) -> Command {
     let (used, held) = (format!("weir:{{{subject}}}"), format!("weir:{{{subject}}}:held"));
-    let words = ["EVAL", script, "2", &used, &held, id].map(|word| word.as_bytes().to_vec());
-    Command(words.into_iter().chain(numbers.map(|number| number.to_string().into_bytes())).collect())
+    let numbers = numbers.map(|number| number.to_string()).collect::<Vec<_>>().join(" ");
+    Command::script(script, &[&used, &held], [id.to_owned(), numbers])
 }
 
 /// For how many milliseconds what is kept still matters: longer than any bucket takes to fill out of debt, than the
@@ -140,28 +140,13 @@ fn keep(rules: &Rules, claim: &Claim) -> i64 {
     signed((longest.into_iter().max().unwrap_or_default() + AN_HOUR_OR_TWO) / 1000)
 }
 
-/// The script without what only its readers need, because it is sent with every claim.
-fn compact(once: &'static OnceLock<String>, script: &str) -> &'static str {
-    once.get_or_init(|| {
-        let lines = script.lines().map(str::trim);
-        lines.filter(|line| !line.is_empty() && !line.starts_with("--")).collect::<Vec<_>>().join("\n")
-    })
-}
-
-fn integer(reply: &Reply) -> Option<i64> {
-    match reply {
-        Reply::Integer(number) => Some(*number),
-        _ => None,
-    }
-}
-
 /// All amounts are bounded where they are made; the largest are exact in a double.
 fn signed(number: u64) -> i64 {
     i64::try_from(number.min(EXACT)).unwrap_or_default()
 }
 
-static TAKE: OnceLock<String> = OnceLock::new();
-static SETTLE: OnceLock<String> = OnceLock::new();
+static TAKE: Script = Script::new(include_str!("take.lua"));
+static SETTLE: Script = Script::new(include_str!("settle.lua"));
 
 /// Instead of a limit.
 const UNLIMITED: i64 = -1;

@@ -1,11 +1,14 @@
 -- One claim: refused or charged. The sums are those of bucket.rs, window.rs and held.rs.
 -- KEYS: what was used; the claims that are held, each by when its lease ends. The low six bits of that time say which
 -- bounds were charged, and it is negative if an observed limit of requests at once was not among them.
--- ARGV: id, lease, how long to keep the keys, 1 to charge without asking; then for each bound its limit, what is
--- claimed, and 1 to enforce it; without a limit -1, 0, 0.
--- Gives now; when the claim was made; the bounds charged, or -1 for a refusal; how many are held; what was used.
+-- ARGV: id; numbers in one string, since a proxy handles each argument by itself: lease, how long to keep the keys, 1 to
+-- charge without asking; then for each bound its limit, what is claimed, and 1 to enforce it; without a limit -1, 0, 0.
+-- Gives, in one string: now; when the claim was made; the bounds charged, or -1 for a refusal; how many are held; what
+-- was used.
 local call,f,min,max=redis.call,math.floor,math.min,math.max
-local used,held,id,lease,force=KEYS[1],KEYS[2],ARGV[1],ARGV[2]+0,ARGV[4]=='1'
+local A={}
+for n in ARGV[2]:gmatch'%S+' do A[#A+1]=n+0 end
+local used,held,id,lease,force=KEYS[1],KEYS[2],ARGV[1],A[1],A[3]==1
 local t=call('TIME')
 local now=t[1]*1e6+t[2]
 
@@ -32,7 +35,7 @@ call('ZREMRANGEBYSCORE',held,-now,now)
 local count=call('ZCOUNT',held,0,now+2e11)
 local old,new,bits,sign,refused={},{},0,1,false
 for i=0,5 do
-  local top,n,fits=ARGV[3*i+5]+0,ARGV[3*i+6]+0
+  local top,n,fits=A[3*i+4],A[3*i+5]
   local limited=top>=0
   if i<2 then
     local v=int(i+1,limited and now+2*top or 4e15)
@@ -51,22 +54,26 @@ for i=0,5 do
   end
   if limited then
     if fits or i>2 then bits=bits+2^i end
-    refused=refused or not fits and not force and ARGV[3*i+7]=='1'
+    refused=refused or not fits and not force and A[3*i+6]==1
   end
+end
+
+local function answer(at,charged,state)
+  return ('%.0f '):rep(12):format(now,at,charged,count,unpack(state))
 end
 
 -- A claim that is repeated was charged before.
 local mine=call('ZSCORE',held,id)
 if mine then
   mine=math.abs(mine)
-  return {now,mine-mine%64-lease,mine%64,count,unpack(old)}
+  return answer(mine-mine%64-lease,mine%64,old)
 end
-if refused then return {now,now,-1,count,unpack(old)} end
+if refused then return answer(now,-1,old) end
 local set={}
 for k,v in ipairs(new) do set[2*k-1],set[2*k]=F[k],v end
 call('HSET',used,unpack(set))
 local till=now+lease
 call('ZADD',held,sign*(till-till%64+bits),id)
-call('PEXPIRE',used,ARGV[3])
-call('PEXPIRE',held,ARGV[3])
-return {now,now,bits,count,unpack(new)}
+call('PEXPIRE',used,A[2])
+call('PEXPIRE',held,A[2])
+return answer(now,bits,new)

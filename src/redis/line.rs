@@ -8,6 +8,9 @@
 //! alone. A tell must arrive, but nobody waits for it: each stands for itself, and what Redis did not hear is told again,
 //! later and within bounds, which is why it must not matter if it is heard twice.
 //!
+//! A script is named by its digest, and where Redis does not know it, at once again by its text. So an ask, too, must be
+//! harmless to repeat: others of its commands may have been carried out.
+//!
 //! After a call that failed - no answer, an answer that is none, or nothing but errors that say that Redis was not
 //! reached - Redis counts as absent: asks are answered with nothing, at once. After a pause a small call probes whether
 //! it is back. The pause doubles from [`FIRST_PAUSE`](super::breaker::FIRST_PAUSE) to
@@ -22,7 +25,7 @@ use std::time::Duration;
 use super::breaker::{Breaker, Strike, Turn};
 use super::ending::{Ending, unheard};
 use super::resp;
-use super::{Command, Reply};
+use super::{Command, Naming, Reply};
 
 /// The line; [`Line::default`] is one to a single Redis on which nothing was said yet.
 #[derive(Debug, Default)]
@@ -43,8 +46,8 @@ pub type Asker = u32;
 /// What waits to be said.
 #[derive(Debug)]
 enum Item {
-    Ask { asker: Asker, commands: Vec<Command> },
-    Tell { command: Command, tries: u32 },
+    Ask { asker: Asker, commands: Vec<Command>, naming: Naming },
+    Tell { command: Command, tries: u32, naming: Naming },
 }
 
 /// How much of one kind waits.
@@ -94,12 +97,12 @@ impl Line {
     /// Asks. `false` if that is pointless now: Redis is absent, or too much waits already.
     #[must_use]
     pub fn ask(&mut self, asker: Asker, commands: Vec<Command>, now: Duration) -> bool {
-        let size = commands.iter().map(resp::size).fold(0, usize::saturating_add);
-        if !self.breaker.admits(now) || !self.asks.takes(commands.len(), size) {
-            return false;
+        let item = Item::Ask { asker, commands, naming: Naming::Digest };
+        let takes = self.breaker.admits(now) && self.asks.takes(&item);
+        if takes {
+            self.gathered.push_back(item);
         }
-        self.gathered.push_back(Item::Ask { asker, commands });
-        true
+        takes
     }
 
     /// Tells; how many of the commands had to be dropped because too much waits already.
@@ -107,8 +110,9 @@ impl Line {
     pub fn tell(&mut self, commands: Vec<Command>) -> usize {
         let mut dropped = 0;
         for command in commands {
-            if self.tells.takes(1, resp::size(&command)) {
-                self.gathered.push_back(Item::Tell { command, tries: 0 });
+            let item = Item::Tell { command, tries: 0, naming: Naming::Digest };
+            if self.tells.takes(&item) {
+                self.gathered.push_back(item);
             } else {
                 dropped += 1;
             }
@@ -141,7 +145,7 @@ impl Line {
         while commands < most && bytes.len() < MOST_BYTES_AT_ONCE {
             let Some(item) = self.pop(now) else { break };
             for command in item.commands() {
-                resp::write(command, &mut bytes);
+                resp::write(command, item.naming(), &mut bytes);
             }
             commands += item.commands().len();
             items.push(item);
@@ -158,10 +162,7 @@ impl Line {
             None if self.again.front()?.0 <= now => self.again.pop_front()?.1,
             None => return None,
         };
-        match item {
-            Item::Ask { .. } => self.asks.release(&item),
-            Item::Tell { .. } => self.tells.release(&item),
-        }
+        self.load(&item).release(&item);
         Some(item)
     }
 
@@ -204,20 +205,38 @@ impl Line {
     /// To each its replies; what was told and not heard is kept.
     fn answer(&mut self, items: Vec<Item>, replies: Vec<Reply>, now: Duration, outcome: &mut Outcome) {
         let mut replies = replies.into_iter();
-        let mut unheard = Vec::new();
+        let (mut unheard, mut unknown) = (Vec::new(), Vec::new());
         for item in items {
+            let replies: Vec<Reply> = replies.by_ref().take(item.commands().len()).collect();
             match item {
-                Item::Ask { asker, commands } => {
-                    outcome.answers.push((asker, Some(replies.by_ref().take(commands.len()).collect())));
-                }
-                tell @ Item::Tell { .. } => {
-                    if replies.next().is_some_and(|reply| reply.unheard().is_some()) {
-                        unheard.push(tell);
-                    }
-                }
+                _ if item.naming() == Naming::Digest && replies.iter().any(Reply::lacks_script) => unknown.push(item),
+                Item::Ask { asker, .. } => outcome.answers.push((asker, Some(replies))),
+                Item::Tell { .. } if replies.iter().any(|reply| reply.unheard().is_some()) => unheard.push(item),
+                Item::Tell { .. } => {}
             }
         }
         outcome.dropped += self.keep(unheard, now);
+        self.spell_out(unknown, outcome);
+    }
+
+    /// Says again, before all else, what Redis did not understand for want of a script.
+    fn spell_out(&mut self, unknown: Vec<Item>, outcome: &mut Outcome) {
+        for item in unknown.into_iter().rev() {
+            let item = item.spelled_out();
+            match item {
+                _ if self.load(&item).takes(&item) => self.gathered.push_front(item),
+                Item::Ask { asker, .. } => outcome.answers.push((asker, None)),
+                Item::Tell { .. } => outcome.dropped += 1,
+            }
+        }
+    }
+
+    /// How much of an item's kind waits.
+    fn load(&mut self, item: &Item) -> &mut Load {
+        match item {
+            Item::Ask { .. } => &mut self.asks,
+            Item::Tell { .. } => &mut self.tells,
+        }
     }
 
     fn leave_unanswered(&mut self, items: Vec<Item>, now: Duration, outcome: &mut Outcome) {
@@ -236,9 +255,12 @@ impl Line {
         let mut dropped = 0;
         for item in unheard {
             match item {
-                Item::Tell { command, tries } if tries + 1 < TRIES && self.tells.takes(1, resp::size(&command)) => {
-                    let item = Item::Tell { command, tries: tries + 1 };
-                    self.again.push_back((now.saturating_add(REST), item));
+                Item::Tell { command, tries, naming } if tries + 1 < TRIES => {
+                    let item = Item::Tell { command, tries: tries + 1, naming };
+                    match self.tells.takes(&item) {
+                        true => self.again.push_back((now.saturating_add(REST), item)),
+                        false => dropped += 1,
+                    }
                 }
                 _ => dropped += 1,
             }
@@ -265,6 +287,25 @@ impl Item {
         matches!(self, Item::Tell { tries, .. } if *tries > 0)
     }
 
+    fn naming(&self) -> Naming {
+        match self {
+            Item::Ask { naming, .. } | Item::Tell { naming, .. } => *naming,
+        }
+    }
+
+    fn spelled_out(self) -> Item {
+        match self {
+            Item::Ask { asker, commands, .. } => Item::Ask { asker, commands, naming: Naming::Text },
+            Item::Tell { command, tries, .. } => Item::Tell { command, tries, naming: Naming::Text },
+        }
+    }
+
+    /// How many bytes it has on its way.
+    fn size(&self) -> usize {
+        let sizes = self.commands().iter().map(|command| resp::size(command, self.naming()));
+        sizes.fold(0, usize::saturating_add)
+    }
+
     fn commands(&self) -> &[Command] {
         match self {
             Item::Ask { commands, .. } => commands,
@@ -274,9 +315,10 @@ impl Item {
 }
 
 impl Load {
-    /// Takes so much more, unless that is too much.
-    fn takes(&mut self, commands: usize, bytes: usize) -> bool {
-        let (commands, bytes) = (self.commands.saturating_add(commands), self.bytes.saturating_add(bytes));
+    /// Takes one more, unless that is too much.
+    fn takes(&mut self, item: &Item) -> bool {
+        let commands = self.commands.saturating_add(item.commands().len());
+        let bytes = self.bytes.saturating_add(item.size());
         let fits = commands <= MOST_GATHERED && bytes <= MOST_BYTES_GATHERED;
         if fits {
             (self.commands, self.bytes) = (commands, bytes);
@@ -285,9 +327,8 @@ impl Load {
     }
 
     fn release(&mut self, item: &Item) {
-        let bytes = item.commands().iter().map(resp::size).fold(0, usize::saturating_add);
         self.commands = self.commands.saturating_sub(item.commands().len());
-        self.bytes = self.bytes.saturating_sub(bytes);
+        self.bytes = self.bytes.saturating_sub(item.size());
     }
 }
 

@@ -11,18 +11,50 @@ pub mod breaker;
 pub mod ending;
 pub mod line;
 pub mod resp;
+mod script;
+
+pub use script::Script;
 
 /// The cluster by which Envoy leads a pipeline of commands to Redis.
 pub const BRIDGE: &str = "weir_redis_bridge";
 
 /// A command: its name, then its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Command(pub Vec<Vec<u8>>);
+pub struct Command {
+    script: Option<&'static Script>,
+    words: Vec<Vec<u8>>,
+}
+
+/// How a script is named in a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Naming {
+    /// By its digest: short, but Redis may not know it.
+    Digest,
+    /// By its whole text.
+    Text,
+}
 
 impl Command {
     /// A command of these words.
     pub fn new(words: &[&[u8]]) -> Command {
-        Command(words.iter().map(|word| word.to_vec()).collect())
+        Command { script: None, words: words.iter().map(|word| word.to_vec()).collect() }
+    }
+
+    /// Runs a script on these keys, with these arguments after them.
+    pub fn script(script: &'static Script, keys: &[&str], arguments: impl IntoIterator<Item = String>) -> Command {
+        let keys = std::iter::once(keys.len().to_string()).chain(keys.iter().map(|key| (*key).to_owned()));
+        Command { script: Some(script), words: keys.chain(arguments).map(String::into_bytes).collect() }
+    }
+
+    /// Its words, the name first.
+    pub fn words(&self, naming: Naming) -> impl ExactSizeIterator<Item = &[u8]> {
+        let head = match (self.script, naming) {
+            (None, _) => Vec::new(),
+            (Some(script), Naming::Digest) => vec!["EVALSHA", script.digest()],
+            (Some(script), Naming::Text) => vec!["EVAL", script.text()],
+        };
+        let words = head.into_iter().map(str::as_bytes).chain(self.words.iter().map(Vec::as_slice));
+        words.collect::<Vec<_>>().into_iter()
     }
 }
 
@@ -53,6 +85,13 @@ impl Reply {
             Reply::Array(items) => items.iter().find_map(Reply::unheard),
             _ => None,
         }
+    }
+}
+
+impl Reply {
+    /// Whether Redis does not know a script by its digest. It has done nothing, then.
+    pub fn lacks_script(&self) -> bool {
+        matches!(self, Reply::Error(text) if text.starts_with("NOSCRIPT"))
     }
 }
 

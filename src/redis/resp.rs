@@ -4,21 +4,25 @@
 //! waited for, never how many are set aside, and everything has a bound. What is not RESP2 is [`Nonsense`], after which
 //! nothing more can be read: where the next reply would begin is not known.
 
-use super::{Command, Reply};
+use std::io::Write;
+
+use super::{Command, Naming, Reply};
 
 /// Appends a command as Redis wants it: an array of byte strings.
-pub fn write(command: &Command, out: &mut Vec<u8>) {
-    out.extend_from_slice(format!("*{}\r\n", command.0.len()).as_bytes());
-    for word in &command.0 {
-        out.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+pub fn write(command: &Command, naming: Naming, out: &mut Vec<u8>) {
+    let words = command.words(naming);
+    // Writing to a Vec cannot fail.
+    let _ = write!(out, "*{}\r\n", words.len());
+    for word in words {
+        let _ = write!(out, "${}\r\n", word.len());
         out.extend_from_slice(word);
         out.extend_from_slice(b"\r\n");
     }
 }
 
 /// How many bytes [`write()`] appends at most.
-pub fn size(command: &Command) -> usize {
-    command.0.iter().fold(HEADER, |size, word| size.saturating_add(word.len()).saturating_add(HEADER))
+pub fn size(command: &Command, naming: Naming) -> usize {
+    command.words(naming).fold(HEADER, |size, word| size.saturating_add(word.len()).saturating_add(HEADER))
 }
 
 /// The end of a pipeline: Redis answers `+OK` and closes the connection.

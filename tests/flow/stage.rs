@@ -14,7 +14,7 @@ use weir::flow::gateway::Gateway;
 use weir::flow::vendor::Vendor;
 use weir::flow::{Effect, Flow, Head, Part, Reads, Step, Verdict, World};
 use weir::metric::Counter;
-use weir::redis::{self, Command};
+use weir::redis::{self, Command, Naming};
 use weir::store::Memory;
 
 thread_local! {
@@ -168,7 +168,8 @@ impl<'s> Client<'s> {
 
     /// What Redis is asked, in words, since this was last looked at.
     pub fn asked(&mut self) -> String {
-        let words = |Command(words)| words.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+        let word = |word: &[u8]| String::from_utf8_lossy(word).into_owned();
+        let words = |command: Command| command.words(Naming::Digest).map(word).collect();
         std::mem::take(&mut self.asked).into_iter().map(words).map(|words: Vec<_>| words.join(" ")).collect()
     }
 

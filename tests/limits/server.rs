@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use weir::redis::{Command, Reply};
+use weir::redis::{Command, Naming, Reply};
 
 /// A Redis that ends with the test.
 pub struct Server {
@@ -57,8 +57,9 @@ fn connect(port: u16) -> TcpStream {
 
 /// The bytes of a command.
 pub fn render(command: &Command) -> Vec<u8> {
-    let mut bytes = format!("*{}\r\n", command.0.len()).into_bytes();
-    for word in &command.0 {
+    let words = command.words(Naming::Text);
+    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
+    for word in words {
         bytes.extend(format!("${}\r\n", word.len()).bytes().chain(word.iter().copied()).chain(*b"\r\n"));
     }
     bytes

@@ -63,14 +63,20 @@ fn limits_are_ready_to_use() {
 #[test]
 fn the_gateway_as_a_whole_has_limits() {
     let limits = parse_json(good().to_string().as_bytes()).unwrap().limits;
-    assert_eq!((limits.in_flight.concurrent.map(|rule| rule.bound), limits.assumed_output_tokens, limits.gateways), (Some(1000), 1000, 1));
+    assert_eq!(
+        (limits.in_flight.concurrent.map(|rule| rule.bound), limits.assumed_output_tokens, limits.gateways),
+        (Some(1000), 1000, 1)
+    );
     assert_eq!(limits.on_redis_failure, OnRedisFailure::Local);
 
     let mut written = good();
     written["redis"] = json!({"urls": ["redis://h"]});
     written["limits"] = json!({"gateways": 3, "on_redis_failure": "deny", "in_flight": 10, "assumed_output_tokens": 9});
     let limits = parse_json(written.to_string().as_bytes()).unwrap().limits;
-    assert_eq!((limits.in_flight.concurrent.map(|rule| rule.bound), limits.assumed_output_tokens, limits.gateways), (Some(10), 9, 3));
+    assert_eq!(
+        (limits.in_flight.concurrent.map(|rule| rule.bound), limits.assumed_output_tokens, limits.gateways),
+        (Some(10), 9, 3)
+    );
     assert_eq!(limits.on_redis_failure, OnRedisFailure::Deny);
 }
 

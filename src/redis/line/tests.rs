@@ -1,6 +1,7 @@
 //! A line with a clock that the test sets.
 
 use super::*;
+use crate::redis::Script;
 use crate::test;
 
 const NOW: Duration = Duration::from_secs(1_000);
@@ -261,4 +262,27 @@ fn a_call_can_run_too_long() {
     assert!(!line.runs_longer_than(patience, after(75)) && line.runs_longer_than(patience, after(76)));
     line.ended(Ending::Silence, after(76));
     assert_eq!(line.ended(answer(":1\r\n"), after(77)), Outcome::default(), "its answer comes too late");
+}
+
+static SCRIPT: Script = Script::new("return 1");
+
+fn run(key: &str) -> Vec<Command> {
+    vec![Command::script(&SCRIPT, &[key], [])]
+}
+
+#[test]
+fn a_script_that_is_not_known_is_spelled_out_at_once() {
+    let (digest, mut line) = (SCRIPT.digest(), Line::default());
+    assert!(line.ask(1, [run("a"), get("b")].concat(), NOW) && line.ask(2, get("c"), NOW));
+    assert_eq!(line.tell(run("d")), 0);
+    assert_eq!(said(line.next(NOW)), format!("EVALSHA {digest} 1 a b c EVALSHA {digest} 1 d"));
+    assert!(line.ask(3, get("e"), NOW));
+    let outcome = line.ended(answer("-NOSCRIPT No matching script\r\n:1\r\n:2\r\n-NOSCRIPT\r\n"), NOW);
+    assert_eq!(outcome, Outcome { answers: vec![(2, Some(vec![Reply::Integer(2)]))], ok: true, ..Outcome::default() });
+    assert_eq!(said(line.next(NOW)), "EVAL return 1 1 a b EVAL return 1 1 d e");
+    let outcome = line.ended(answer(":1\r\n:2\r\n-NOSCRIPT\r\n:3\r\n"), NOW);
+    let expected = [(1, Some(vec![Reply::Integer(1), Reply::Integer(2)])), (3, Some(vec![Reply::Integer(3)]))];
+    assert_eq!(outcome.answers, expected);
+    assert_eq!(line.next(NOW), None, "nobody is asked a third time");
+    assert_eq!((line.asks.commands, line.asks.bytes, line.tells.commands, line.tells.bytes), (0, 0, 0, 0));
 }

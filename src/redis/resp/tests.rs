@@ -34,9 +34,9 @@ fn transcript() -> Vec<Reply> {
 fn writes_what_redis_reads() {
     let mut out = Vec::new();
     let commands = [Command::new(&[b"GET", b"a"]), Command::new(&[b"SET", b"a", b"\r\n\xff"])];
-    commands.iter().for_each(|command| write(command, &mut out));
+    commands.iter().for_each(|command| write(command, Naming::Text, &mut out));
     assert_eq!(out, b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n*3\r\n$3\r\nSET\r\n$1\r\na\r\n$3\r\n\r\n\xff\r\n");
-    assert!(commands.iter().map(size).sum::<usize>() >= out.len());
+    assert!(commands.iter().map(|command| size(command, Naming::Text)).sum::<usize>() >= out.len());
 }
 
 #[test]
