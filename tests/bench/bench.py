@@ -1,8 +1,8 @@
 """What Weir costs: the same load through Weir and through a bare route of the same Envoy, in turns.
 
 The vendor is an Envoy too, which answers from memory, so that it is no bottleneck. What is compared is the CPU time of
-the one Envoy process between the load and the vendor, per request, and how many requests pass. The two run in turns,
-several rounds each, because a machine is not the same from minute to minute; the medians are compared.
+the one Envoy process between the load and the vendor, per request, and how many requests pass. All run in turns, each
+round in another order, because a machine is not the same from minute to minute; a ratio is the median of the rounds'.
 
 Besides plain Weir there is Weir with limits: a key with every kind of limit and budget, none of which is ever reached,
 once decided by the Envoy itself and once by a Redis.
@@ -233,10 +233,14 @@ def summary(results, options):
     told = {"connections": options.connections, "seconds": options.seconds, "cores": os.cpu_count(),
             "machine": platform.machine(), "body_bytes": len(ASKED), "answer_bytes": len(ANSWER), "results": table}
     pairs = [(name, BASIS[name]) for name in table if BASIS[name] in table]
-    told["ratio"] = {f"{name}/{basis}": {figure: round(table[name][figure] / table[basis][figure], 3)
+    told["ratio"] = {f"{name}/{basis}": {figure: round(ratio(results[name], results[basis], figure), 3)
                                          for figure in ["requests_per_second", "cpu_us_per_request"]}
                      for name, basis in pairs}
     return told
+
+
+def ratio(rounds, basis, figure):
+    return statistics.median(one[figure] / other[figure] for one, other in zip(rounds, basis))
 
 
 def show(told):
@@ -250,8 +254,8 @@ def show(told):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--only", nargs="+", choices=list(BASIS), default=list(BASIS))
     options = parser.parse_args()
@@ -278,7 +282,9 @@ def main():
             targets[name] = weir
         results = {name: [] for name in targets}
         for number in range(options.rounds):
-            for name, target in targets.items():
+            order = list(targets.items())
+            first = number % len(order)
+            for name, target in order[first:] + order[:first]:
                 results[name].append(one := round_of(name, target, vendor, options))
                 print(f"round {number + 1} {name:5} {one['requests_per_second']:8.0f} requests/s "
                       f"{one['cpu_us_per_request']:7.1f} us", file=sys.stderr)
