@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
@@ -28,6 +29,33 @@ class Account:
 def run(gateways, key, body, connections=64, seconds=2.0, during=None):
     """Loads the gateways, in turn over the connections. `during` is a function that runs meanwhile, in a thread."""
     return asyncio.run(_run(gateways, key, json.dumps(body).encode(), connections, seconds, during))
+
+
+@dataclass
+class Bound:
+    """What a key may use, and how much of it a load has to."""
+
+    entry: dict
+    """How a key of the configuration says it."""
+    burst: float
+    """At once."""
+    used: Callable[[Account], float]
+    rate: float = 0
+    """In a second."""
+    reserved: float = 0
+    """What requests in flight may keep from each other to the end: they reserve more than they use."""
+
+
+def use_up(bound, gateways, key, body):
+    """A load uses all that its key may, and nothing beyond."""
+    account = run(gateways, key, body, seconds=0.5)
+    used, most = bound.used(account), bound.burst + bound.rate * account.seconds
+    assert not account.broken, account.broken[:3]
+    assert bound.burst - bound.reserved <= used <= most + ROUNDING, (account, used, most)
+    assert account.statuses[429] > 64, "the load was no load"
+
+
+ROUNDING = 1e-9
 
 
 async def _run(gateways, key, body, connections, seconds, during):

@@ -7,22 +7,16 @@ import pytest
 
 import load
 from redis_servers import Cluster, Redis
-from test_limits import ASKED, CLAIM, PER_TOKEN, ROUNDS, Limited
+from test_limits import ASKED, BOUNDS, ROUNDS, Limited
 
 
 @pytest.fixture(scope="module", params=["single", "cluster"])
 def shared(request, stage, launch, tmp_path_factory):
     """Three gateways with the same keys; what they share."""
     server = (Redis if request.param == "single" else Cluster)(tmp_path_factory.mktemp("redis"))
-    requests = {"requests": {"rate": "20/s", "burst": 50}}
-    tokens = {"tokens": {"rate": "500/s", "burst": 1500}}
     first = Limited(stage, tmp_path_factory.mktemp("shared"))
-    keys = {
-        "requests": [first.limited(limits=requests) for _ in range(ROUNDS)],
-        "tokens": [first.limited(limits=tokens) for _ in range(ROUNDS)],
-        "dollars": [first.limited(budget_usd={"month": 0.15}) for _ in range(ROUNDS)],
-        "outage": [first.limited(limits={"requests": {"rate": "50/s", "burst": 50}}) for _ in range(3)],
-    }
+    keys = first.bounded()
+    keys["outage"] = [first.limited(limits={"requests": {"rate": "50/s", "burst": 50}}) for _ in range(3)]
     free = first.key("free")
     gateways = []
     try:
@@ -46,28 +40,9 @@ def shared(request, stage, launch, tmp_path_factory):
 
 
 @pytest.mark.parametrize("turn", range(ROUNDS))
-def test_requests_never_pass_beyond_the_bucket(shared, turn):
-    account = load.run(shared, shared[0].keys["requests"][turn], ASKED, seconds=0.5)
-    most = 50 + 20 * account.seconds
-    assert not account.broken, account.broken[:3]
-    assert 50 <= account.admitted <= most, (account, most)
-    assert account.statuses[429] > 64, "the load was no load"
-
-
-@pytest.mark.parametrize("turn", range(ROUNDS))
-def test_tokens_never_pass_beyond_the_bucket(shared, turn):
-    account = load.run(shared, shared[0].keys["tokens"][turn], ASKED, seconds=0.5)
-    most = 1500 + 500 * account.seconds
-    assert not account.broken, account.broken[:3]
-    assert 1500 - 64 * CLAIM / 2 <= account.tokens <= most, (account, most)
-
-
-@pytest.mark.parametrize("turn", range(ROUNDS))
-def test_dollars_never_pass_beyond_the_budget(shared, turn):
-    account = load.run(shared, shared[0].keys["dollars"][turn], ASKED, seconds=0.5)
-    spent = account.tokens * PER_TOKEN
-    assert not account.broken, account.broken[:3]
-    assert 0.15 - 2 * CLAIM * PER_TOKEN <= spent <= 0.15 + 1e-9, (account, spent)
+@pytest.mark.parametrize("bound", BOUNDS)
+def test_nothing_passes_beyond_a_bound(shared, bound, turn):
+    load.use_up(BOUNDS[bound], shared, shared[0].keys[bound][turn], ASKED)
 
 
 def test_nobody_decided_in_the_place_of_redis(shared):

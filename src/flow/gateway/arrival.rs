@@ -1,0 +1,165 @@
+//! Until the request is whole: its headers are checked, its key is looked up, its body is read or drained.
+
+use std::rc::Rc;
+
+use super::consideration::consider;
+use super::departure::{dismiss, refuse, reply};
+use super::{Caller, Gateway, Stranger};
+use crate::chat::Request;
+use crate::config::{Config, Key};
+use crate::flow::endpoint::{self, Serves};
+use crate::flow::identify::{self, Identity};
+use crate::flow::load::Place;
+use crate::flow::{Effect, Flow, Head, Headers, Part, Reads, Step, World};
+use crate::metric::Labels;
+use crate::redis::Reply;
+use crate::refusal::{Refusal, Surface};
+
+/// Somebody with a key that is known.
+struct Known {
+    surface: Surface,
+    key: Rc<Key>,
+    labels: Labels,
+}
+
+/// What the headers come to.
+pub(super) fn begin(end: bool, world: &mut World<'_>) -> Step<Gateway> {
+    let head = world.head();
+    let path = head.text(":path").unwrap_or_default();
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    let (surface, method) = (Surface::of(path), head.text(":method").unwrap_or_default());
+    let labels = Labels::new(method, endpoint::label(path));
+    let served = check_headers(&head).and_then(|()| endpoint::find(method, path)).and_then(|serves| match serves {
+        Serves::Health => Ok(reply(endpoint::health(world.now()), labels.clone())),
+        // The query goes: Envoy would carry it into the admin interface's own.
+        Serves::Metrics => {
+            let effects = vec![Effect::RequestHeader(":path".into(), Some(path.to_owned().into()))];
+            Ok(Step::pass(Gateway::Passing(labels.clone()), effects))
+        }
+        Serves::Models | Serves::Chat => Ok(match identify::identify(&head, world)? {
+            Identity::Known(key) => {
+                let known = Known { surface, key, labels: labels.clone() };
+                serve(serves, known, &head, end, world)
+            }
+            Identity::Unknown(digest) => {
+                let effects = vec![identify::question(&digest)];
+                let stranger = Stranger { digest, wants: serves, surface, labels: labels.clone() };
+                let state = match end && serves == Serves::Chat {
+                    true => Gateway::IdentifyingWhole(stranger, Vec::new()),
+                    false => Gateway::Identifying(stranger),
+                };
+                Step { effects, ..Step::hold(state) }
+            }
+        }),
+    });
+    served.unwrap_or_else(|refusal| refuse(&refusal, surface, labels, Headers::new()))
+}
+
+/// The next of the body.
+pub(super) fn body(state: Gateway, part: Part, world: &mut World<'_>) -> Step<Gateway> {
+    let limit = world.config.limits.body_bytes;
+    match (state, part) {
+        (Gateway::Identifying(stranger), Part::Whole(body)) if stranger.wants == Serves::Chat => {
+            Step::hold(Gateway::IdentifyingWhole(stranger, body))
+        }
+        // Redis answers in time; until then Envoy's own buffer is the bound.
+        (state @ (Gateway::Identifying(_) | Gateway::IdentifyingWhole(..)), _) => Step::hold(state),
+        (Gateway::Reading(caller), Part::Whole(body)) if body.len() <= limit => consider(caller, body, world),
+        (Gateway::Reading(caller), Part::Whole(body)) => drain(caller, 0, body.len(), true, world),
+        (Gateway::Reading(caller), Part::Held(size)) if size <= limit => Step::hold(Gateway::Reading(caller)),
+        (Gateway::Reading(caller), Part::Held(size)) => drain(caller, 0, size, false, world),
+        (Gateway::Draining(caller, dropped), Part::Piece { bytes, end }) => {
+            drain(caller, dropped, bytes.len(), end, world)
+        }
+        (state, _) => Step::pass(state, Vec::new()),
+    }
+}
+
+/// Goes on with somebody of whom Redis said, or did not say, who it is.
+pub(super) fn introduce(stranger: Stranger, replies: Option<Vec<Reply>>, world: &mut World<'_>) -> Step<Gateway> {
+    let Stranger { digest, wants, surface, labels } = stranger;
+    let (key, effects) = identify::conclude(digest, replies, world);
+    let step = match key {
+        Ok(key) => serve(wants, Known { surface, key, labels }, &world.head(), false, world),
+        Err(refusal) => refuse(&refusal, surface, labels, Headers::new()),
+    };
+    step.after(effects)
+}
+
+/// The same, of somebody whose body waits.
+pub(super) fn introduce_whole(
+    stranger: Stranger,
+    body: Vec<u8>,
+    replies: Option<Vec<Reply>>,
+    world: &mut World<'_>,
+) -> Step<Gateway> {
+    let step = introduce(stranger, replies, world);
+    let part = match step.state.reads_request() {
+        Reads::Whole => Part::Whole(body),
+        Reads::Pieces => Part::Piece { bytes: body, end: true },
+        Reads::Held | Reads::Nothing => return step,
+    };
+    step.state.request_body(part, world).after(step.effects)
+}
+
+/// Refuses headers that two readers could understand differently, and those that steer Envoy or Weir from within.
+fn check_headers(head: &Head) -> Result<(), Refusal> {
+    /// Set by Envoy itself on every request, over anything that a client sends.
+    const ENVOYS_OWN: [&str; 2] = ["x-envoy-internal", "x-envoy-external-address"];
+    for (name, value) in &head.0 {
+        let internal = name.starts_with("x-weir-") || name.starts_with("x-envoy-");
+        if internal && !ENVOYS_OWN.contains(&name.as_str()) {
+            return Err(Refusal::malformed(format!("the header {name} is internal and may not be sent")));
+        }
+        if std::str::from_utf8(value).is_err() {
+            return Err(Refusal::malformed(format!("the header {name} is not valid UTF-8")));
+        }
+    }
+    Ok(())
+}
+
+/// What somebody gets whose key is known.
+fn serve(wants: Serves, known: Known, head: &Head, end: bool, world: &World<'_>) -> Step<Gateway> {
+    let Known { surface, key, labels } = known;
+    if wants == Serves::Models {
+        return reply(endpoint::models(world.config, &key), labels);
+    }
+    match admit(head, end, world.config).and_then(|()| Place::take(world)) {
+        Err(refusal) => refuse(&refusal, surface, labels, Headers::new()),
+        Ok(place) => {
+            let caller = Caller { surface, key, place, labels };
+            let large = head.content_length().is_some_and(|length| length > world.config.limits.body_bytes as u64);
+            Step::hold(if large { Gateway::Draining(caller, 0) } else { Gateway::Reading(caller) })
+        }
+    }
+}
+
+/// Checks all that can be checked of a chat request before its body is here.
+fn admit(head: &Head, end: bool, config: &Config) -> Result<(), Refusal> {
+    if let Some(coding) = head.text("content-encoding").filter(|coding| !coding.eq_ignore_ascii_case("identity")) {
+        return Err(Refusal::encoded(coding));
+    }
+    let limit = config.limits.body_bytes;
+    if head.content_length().is_some_and(|length| length > limit.saturating_add(PATIENCE) as u64) {
+        return Err(Refusal::too_large(limit));
+    }
+    if end {
+        return Err(Request::parse(Vec::new()).err().unwrap_or_else(|| Refusal::malformed("the request has no body")));
+    }
+    Ok(())
+}
+
+/// Swallows the next part of a body that is too large, and refuses it at its end: a client that is still sending when
+/// the answer comes and the connection closes sees a reset, not the answer.
+fn drain(caller: Caller, dropped: usize, more: usize, end: bool, world: &World<'_>) -> Step<Gateway> {
+    let limit = world.config.limits.body_bytes;
+    let dropped = dropped.saturating_add(more);
+    if end || dropped > limit.saturating_add(PATIENCE) {
+        return dismiss(&Refusal::too_large(limit), caller, Headers::new(), world);
+    }
+    let effects = vec![Effect::RequestBody { replaced: usize::MAX, with: Vec::new() }];
+    Step { effects, ..Step::hold(Gateway::Draining(caller, dropped)) }
+}
+
+/// How many bytes beyond the limit are swallowed before the connection is cut.
+const PATIENCE: usize = 32 << 20;

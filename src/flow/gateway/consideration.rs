@@ -1,0 +1,95 @@
+//! What becomes of a request that is whole. It is read, and what is permitted and can be served becomes a [`Permitted`]
+//! one; those who may limit it are asked, here or in Redis; it goes out, or is refused. Each of these hands on to the
+//! next, and what waits for Redis in between comes back through [`told`].
+
+use super::departure::dismiss;
+use super::{Admitting, Caller, Forwarded, Gateway, Permitted};
+use crate::chat::Request;
+use crate::config::{Key, Model};
+use crate::flow::admission::{Admitted, Petition, Ruling, Standings};
+use crate::flow::bill;
+use crate::flow::exchange::{Exchange, vendor_name};
+use crate::flow::party::Party;
+use crate::flow::{Effect, Headers, Step, World};
+use crate::limit::Claim;
+use crate::redis::Reply;
+use crate::refusal::Refusal;
+use crate::route::Plan;
+
+/// Takes a whole request as far as it gets.
+pub(super) fn consider(mut caller: Caller, body: Vec<u8>, world: &mut World<'_>) -> Step<Gateway> {
+    match read(&mut caller, body, world) {
+        Ok((request, model, plan)) => petition(Permitted { caller, request, model, plan }, world),
+        Err(refusal) => dismiss(&refusal, caller, Headers::new(), world),
+    }
+}
+
+/// What Redis said of the limits, or did not.
+pub(super) fn told(admitting: Admitting, replies: Option<Vec<Reply>>, world: &mut World<'_>) -> Step<Gateway> {
+    let Admitting { permitted, claim, asked } = admitting;
+    let ruling = asked.told(replies, world);
+    conclude(permitted, claim, ruling, world)
+}
+
+/// Understands a request, and finds out who could answer it.
+fn read(caller: &mut Caller, body: Vec<u8>, world: &World<'_>) -> Result<(Request, usize, Plan), Refusal> {
+    let request = Request::parse(body)?;
+    caller.labels.model = "other".to_owned();
+    let found = world.config.model(request.model());
+    let (index, model) = found.ok_or_else(|| Refusal::unknown_model(request.model()))?;
+    caller.labels.model.clone_from(&model.name);
+    permit(&caller.key, index, model)?;
+    let plan = Plan::new(world.config, &caller.key, model, &request)?;
+    Ok((request, index, plan))
+}
+
+fn permit(key: &Key, index: usize, model: &Model) -> Result<(), Refusal> {
+    if key.models.covers(index) { Ok(()) } else { Err(Refusal::forbidden(&model.name)) }
+}
+
+/// Asks those who may limit a request.
+fn petition(permitted: Permitted, world: &mut World<'_>) -> Step<Gateway> {
+    let Permitted { caller, request, model, plan } = &permitted;
+    let parties = Party::all(world.config, &caller.key, *model, plan);
+    let claim = bill::claim(request, plan, &parties, world);
+    let petition = Petition { parties, hops: plan.hops().count(), claim };
+    if petition.parties.is_empty() || world.config.redis.is_none() {
+        let ruling = petition.decide(world);
+        return conclude(permitted, claim, ruling, world);
+    }
+    let (asked, commands) = petition.ask(world);
+    let admitting = Admitting { permitted, claim, asked };
+    Step { effects: vec![Effect::Ask(commands)], ..Step::hold(Gateway::Admitting(Box::new(admitting))) }
+}
+
+/// Sends a request on its way, or refuses it.
+fn conclude(permitted: Permitted, claim: Claim, ruling: Ruling, world: &mut World<'_>) -> Step<Gateway> {
+    let Ruling { outcome, standings, effects } = ruling;
+    let step = match outcome {
+        Err(refusal) => dismiss(&refusal, permitted.caller, standings.headers(), world),
+        Ok(admitted) => forward(permitted, claim, admitted, standings, world),
+    };
+    step.after(effects)
+}
+
+fn forward(
+    permitted: Permitted,
+    claim: Claim,
+    admitted: Admitted,
+    standings: Standings,
+    world: &mut World<'_>,
+) -> Step<Gateway> {
+    let Permitted { mut caller, request, plan, .. } = permitted;
+    let exchange = Exchange { request, plan: plan.without(admitted.hop), attempts: Vec::new() };
+    caller.labels.vendor = vendor_name(world.config, exchange.plan.first()).to_owned();
+    let mut effects = vec![Effect::Route(caller.labels.vendor.clone())];
+    if let Some(retries) = exchange.plan.retries() {
+        effects.push(Effect::RequestHeader("x-envoy-max-retries".into(), Some(retries.to_string().into())));
+        effects.push(Effect::RequestHeader("x-envoy-retry-on".into(), Some("reset".into())));
+    }
+    effects.push(Effect::ClearRouteCache);
+    let number = world.exchanges.open(exchange);
+    effects.push(Effect::Exchange(number));
+    let forwarded = Forwarded { caller, exchange: number, claim, admitted, standings };
+    Step::pass(Gateway::Forwarded(Box::new(forwarded)), effects)
+}

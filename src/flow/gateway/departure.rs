@@ -1,0 +1,182 @@
+//! What the client gets, from Envoy or from the gateway itself, and the end of its stream: what the request holds is
+//! settled, and it is counted.
+//!
+//! Every answer that is no success is made here, out of what the exchange says of its attempts: whatever Envoy or a
+//! vendor sent instead is replaced as a whole.
+
+use super::{Caller, Forwarded, Gateway, Stranger};
+use crate::account;
+use crate::chat::request::Delivery;
+use crate::config::Config;
+use crate::flow::bill::Bill;
+use crate::flow::exchange::{Exchange, Outcome, Source, Spent, vendor_name};
+use crate::flow::{Effect, Headers, Reply, Step, Text, World};
+use crate::metric::{Counter, Labels};
+use crate::refusal::{Again, Refusal, Surface};
+
+/// What the client gets when Envoy has a response: the vendor's answer, or the reason why there is none.
+pub(super) fn answer(mut forwarded: Box<Forwarded>, world: &mut World<'_>) -> Step<Gateway> {
+    let (config, now, head) = (world.config, world.now(), world.head);
+    let mut headers = forwarded.standings.headers();
+    let Some(exchange) = world.exchanges.get(forwarded.exchange) else {
+        return fail(&Refusal::internal("the request was lost inside the gateway"), *forwarded, headers, world);
+    };
+    exchange.conclude(|| head().status(), now, config);
+    let trail = trail(exchange, config);
+    headers.extend(trail.iter().cloned());
+    let refusal = match exchange.last() {
+        None => interrupted(head().status(), config),
+        Some(last) => {
+            vendor_name(config, &last.hop).clone_into(&mut forwarded.caller.labels.vendor);
+            match &last.outcome {
+                Outcome::Failed(failure) => failure.refusal.clone(),
+                Outcome::Answered | Outcome::Pending => {
+                    forwarded.caller.labels.status = 200;
+                    headers.extend(price_tag(exchange));
+                    let header = |(name, value): (&'static str, Text)| Effect::ResponseHeader(name.into(), Some(value));
+                    return Step::pass(Gateway::Answering(forwarded), headers.into_iter().map(header).collect());
+                }
+            }
+        }
+    };
+    let log = failure_log(&refusal, &trail);
+    let mut step = fail(&refusal, *forwarded, headers, world);
+    step.effects.push(log);
+    step
+}
+
+/// What the client gets when Envoy answers before the request is whole: it is too large, or too slow.
+pub(super) fn interrupt(state: Gateway, world: &World<'_>) -> Step<Gateway> {
+    let refusal = || interrupted(world.head().status(), world.config);
+    match state {
+        Gateway::Identifying(Stranger { surface, labels, .. })
+        | Gateway::IdentifyingWhole(Stranger { surface, labels, .. }, _) => {
+            refuse(&refusal(), surface, labels, Headers::new())
+        }
+        Gateway::Reading(caller) | Gateway::Draining(caller, _) => dismiss(&refusal(), caller, Headers::new(), world),
+        state => Step::pass(state, Vec::new()),
+    }
+}
+
+/// The stream is over.
+pub(super) fn close(state: Gateway, world: &mut World<'_>) -> Vec<Effect> {
+    let (caller, status, mut effects) = match state {
+        Gateway::Fresh | Gateway::Closed => return Vec::new(),
+        Gateway::Ended(labels) => return vec![Effect::Count(Counter::Request(labels))],
+        Gateway::Passing(labels) => {
+            return vec![Effect::Count(Counter::Request(Labels { status: LEFT, ..labels }))];
+        }
+        Gateway::Identifying(Stranger { labels, .. }) | Gateway::IdentifyingWhole(Stranger { labels, .. }, _) => {
+            return vec![Effect::Count(Counter::Request(Labels { status: LEFT, ..labels }))];
+        }
+        Gateway::Reading(caller) | Gateway::Draining(caller, _) => (caller, LEFT, Vec::new()),
+        Gateway::Admitting(admitting) => {
+            let effects = admitting.asked.told(None, world).dismissed(world);
+            (admitting.permitted.caller, LEFT, effects)
+        }
+        Gateway::Answering(forwarded) => settle(*forwarded, world),
+        Gateway::Forwarded(forwarded) => {
+            let (caller, _, effects) = settle(*forwarded, world);
+            (caller, LEFT, effects)
+        }
+    };
+    caller.place.leave(world);
+    effects.push(Effect::Count(Counter::Request(Labels { status, ..caller.labels })));
+    effects
+}
+
+/// Refuses a request that has a place.
+pub(super) fn dismiss(refusal: &Refusal, caller: Caller, headers: Headers, world: &World<'_>) -> Step<Gateway> {
+    caller.place.leave(world);
+    refuse(refusal, caller.surface, caller.labels, headers)
+}
+
+/// Refuses a request that has none.
+pub(super) fn refuse(refusal: &Refusal, surface: Surface, labels: Labels, mut headers: Headers) -> Step<Gateway> {
+    headers.push(("content-type", "application/json".into()));
+    if let Some(wait) = refusal.retry_after {
+        let millis = wait.as_micros().div_ceil(1000);
+        headers.push(("retry-after", millis.div_ceil(1000).to_string().into()));
+        headers.push(("retry-after-ms", millis.to_string().into()));
+    }
+    match refusal.again {
+        Again::AsUsual => {}
+        Again::Yes => headers.push(("x-should-retry", "true".into())),
+        Again::No => headers.push(("x-should-retry", "false".into())),
+    }
+    if let Some(allow) = refusal.allow {
+        headers.push(("allow", allow.into()));
+    }
+    reply(Reply { status: refusal.status, headers, body: refusal.body(surface) }, labels)
+}
+
+/// Answers a client.
+pub(super) fn reply(reply: Reply, labels: Labels) -> Step<Gateway> {
+    Step::reply(Gateway::Ended(Labels { status: reply.status, ..labels }), reply)
+}
+
+/// No vendor answered.
+fn fail(refusal: &Refusal, forwarded: Forwarded, headers: Headers, world: &mut World<'_>) -> Step<Gateway> {
+    let (caller, _, effects) = settle(forwarded, world);
+    let mut step = dismiss(refusal, caller, headers, world);
+    step.effects.extend(effects);
+    step
+}
+
+/// The headers by which a client learns who answered.
+fn trail(exchange: &Exchange, config: &Config) -> Headers {
+    let mut headers = vec![("x-weir-attempts", exchange.trail(config).into())];
+    if let Some(last) = exchange.last() {
+        headers.push(("x-weir-vendor", vendor_name(config, &last.hop).to_owned().into()));
+        headers.push(("x-weir-model", last.hop.model.clone().into()));
+    }
+    headers
+}
+
+/// What a whole answer costs, if that is certain. A stream's headers go before anybody has counted its tokens.
+fn price_tag(exchange: &Exchange) -> Option<(&'static str, Text)> {
+    let whole = exchange.request.delivery() == Delivery::Whole;
+    let spent = exchange.spent().filter(|spent| whole && spent.source == Source::Vendor);
+    let cost = spent.as_ref().and_then(Spent::cost)?;
+    Some(("x-weir-cost-usd", account::dollars(cost).into()))
+}
+
+fn failure_log(refusal: &Refusal, trail: &Headers) -> Effect {
+    let attempts = trail.first().map_or("", |(_, attempts)| attempts);
+    // A rejected credential is the operator's to mend; everything else is the vendors' own affair.
+    let level = if refusal.reason == "upstream_auth" { log::Level::Warn } else { log::Level::Info };
+    Effect::Log(level, format!("no vendor answered: {} after {attempts}", refusal.reason))
+}
+
+/// What Envoy's own answer means where no vendor was reached.
+fn interrupted(status: u16, config: &Config) -> Refusal {
+    match status {
+        413 => Refusal::too_large(config.limits.body_bytes),
+        408 => Refusal::slow_client(),
+        504 => Refusal::total_timeout(config.routing.total_timeout),
+        _ => Refusal::internal("the gateway could not send the request to any vendor"),
+    }
+}
+
+/// The end of a request that went out: what it came to is settled.
+fn settle(forwarded: Forwarded, world: &mut World<'_>) -> (Caller, u16, Vec<Effect>) {
+    let Forwarded { caller, exchange, claim, admitted, .. } = forwarded;
+    let status = caller.labels.status;
+    let Some(exchange) = world.exchanges.close(exchange) else { return (caller, status, Vec::new()) };
+    let mut effects = unmetered(&exchange, world.config);
+    let first = exchange.plan.first().vendor;
+    let others = exchange.attempts.iter().map(|attempt| attempt.hop.vendor).filter(|vendor| *vendor != first);
+    effects.extend(admitted.settle(&Bill::of(&exchange), &others.collect::<Vec<_>>(), &claim, world));
+    (caller, status, effects)
+}
+
+/// Tells of an answer whose tokens nobody counted.
+fn unmetered(exchange: &Exchange, config: &Config) -> Vec<Effect> {
+    let Some(spent) = exchange.spent().filter(|spent| spent.source == Source::Estimate) else { return Vec::new() };
+    let vendor = vendor_name(config, spent.hop).to_owned();
+    let text = format!("{vendor} did not tell the tokens of an answer: they are estimated");
+    vec![Effect::Log(log::Level::Info, text), Effect::Count(Counter::Unmetered { vendor })]
+}
+
+/// nginx's status for a client that left before its answer; no client ever sees it.
+const LEFT: u16 = 499;

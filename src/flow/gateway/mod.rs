@@ -1,0 +1,161 @@
+//! The role `gateway`: a client's request from its headers to the last byte of its answer.
+//!
+//! | state | what is known | what comes next |
+//! |---|---|---|
+//! | `Fresh` | nothing | the request's headers |
+//! | `Identifying` | what was shown as a key | what Redis knows of it, or the whole body |
+//! | `IdentifyingWhole` | that, and the whole body | what Redis knows of the key |
+//! | `Reading` | who calls, and what | the whole body |
+//! | `Draining` | that the body is too large | its end, which is refused |
+//! | `Admitting` | the request and its plan | what Redis says of its limits |
+//! | `Forwarded` | the exchange | a response from Envoy: an answer, or the end of all attempts |
+//! | `Answering` | the exchange, and that a vendor answered | the end of the stream, which counts it |
+//! | `Passing` | it is for Envoy's admin interface | that interface's response |
+//! | `Ended` | what the client got | the end of the stream, which counts it |
+//! | `Closed` | nothing | nothing |
+//!
+//! A request comes as far as `Reading` or `Draining` in `arrival`, from there to `Forwarded` in `consideration`; what
+//! the client gets, wherever its request ends, is made in `departure`. All transitions are in these three.
+
+mod arrival;
+mod consideration;
+mod departure;
+
+use std::rc::Rc;
+
+use crate::auth::Digest;
+use crate::chat::Request;
+use crate::config::Key;
+use crate::flow::admission::{Admitted, Asked, Standings};
+use crate::flow::endpoint::Serves;
+use crate::flow::load::Place;
+use crate::flow::{Effect, Flow, Part, Reads, Step, World};
+use crate::limit::Claim;
+use crate::metric::Labels;
+use crate::redis::Reply;
+use crate::refusal::Surface;
+use crate::route::Plan;
+
+/// The state of one client's stream.
+#[derive(Debug, Default)]
+pub enum Gateway {
+    /// Nothing has happened yet.
+    Fresh,
+    /// Redis is asked who calls; the body, if there is one, is on its way.
+    Identifying(Stranger),
+    /// Redis is asked who calls, and the whole body is here.
+    IdentifyingWhole(Stranger, Vec<u8>),
+    /// A chat request is permitted and its body is on its way.
+    Reading(Caller),
+    /// The body is too large; so many bytes of it are swallowed.
+    Draining(Caller, usize),
+    /// Redis is asked whether the request may go out.
+    Admitting(Box<Admitting>),
+    /// The request is with a vendor.
+    Forwarded(Box<Forwarded>),
+    /// A vendor's answer is on its way to the client.
+    Answering(Box<Forwarded>),
+    /// The request is with Envoy's admin interface.
+    Passing(Labels),
+    /// The client has an answer of Weir's own, or is getting Envoy's.
+    Ended(Labels),
+    /// All is settled.
+    #[default]
+    Closed,
+}
+
+/// Who is calling, and in which shape it wants its errors.
+#[derive(Debug)]
+pub struct Caller {
+    surface: Surface,
+    key: Rc<Key>,
+    place: Place,
+    labels: Labels,
+}
+
+/// Somebody with a key that only Redis can know.
+#[derive(Debug)]
+pub struct Stranger {
+    digest: Digest,
+    wants: Serves,
+    surface: Surface,
+    labels: Labels,
+}
+
+/// A request that its caller may make, and that somebody can answer.
+#[derive(Debug)]
+struct Permitted {
+    caller: Caller,
+    request: Request,
+    /// The index of the model.
+    model: usize,
+    plan: Plan,
+}
+
+/// A request that waits for Redis.
+#[derive(Debug)]
+pub struct Admitting {
+    permitted: Permitted,
+    claim: Claim,
+    asked: Asked,
+}
+
+/// A request that is with a vendor.
+#[derive(Debug)]
+pub struct Forwarded {
+    caller: Caller,
+    exchange: u64,
+    claim: Claim,
+    admitted: Admitted,
+    standings: Standings,
+}
+
+impl Flow for Gateway {
+    fn request_head(self, end: bool, world: &mut World<'_>) -> Step<Gateway> {
+        arrival::begin(end, world)
+    }
+
+    fn request_body(self, body: Part, world: &mut World<'_>) -> Step<Gateway> {
+        arrival::body(self, body, world)
+    }
+
+    fn response_head(self, _: bool, world: &mut World<'_>) -> Step<Gateway> {
+        match self {
+            Gateway::Forwarded(forwarded) => departure::answer(forwarded, world),
+            Gateway::Passing(labels) => {
+                Step::pass(Gateway::Ended(Labels { status: world.head().status(), ..labels }), Vec::new())
+            }
+            state => departure::interrupt(state, world),
+        }
+    }
+
+    fn response_body(self, _: Part, _: &mut World<'_>) -> Step<Gateway> {
+        Step::pass(self, Vec::new())
+    }
+
+    fn told(self, replies: Option<Vec<Reply>>, world: &mut World<'_>) -> Step<Gateway> {
+        match self {
+            Gateway::Identifying(stranger) => arrival::introduce(stranger, replies, world),
+            Gateway::IdentifyingWhole(stranger, body) => arrival::introduce_whole(stranger, body, replies, world),
+            Gateway::Admitting(admitting) => consideration::told(*admitting, replies, world),
+            state => Step::pass(state, Vec::new()),
+        }
+    }
+
+    fn closed(self, world: &mut World<'_>) -> Vec<Effect> {
+        departure::close(self, world)
+    }
+
+    fn reads_request(&self) -> Reads {
+        match self {
+            Gateway::Identifying(_) | Gateway::Reading(_) => Reads::Whole,
+            Gateway::IdentifyingWhole(..) => Reads::Held,
+            Gateway::Draining(..) => Reads::Pieces,
+            _ => Reads::Nothing,
+        }
+    }
+
+    fn reads_response(&self) -> Reads {
+        Reads::Nothing
+    }
+}
