@@ -8,6 +8,8 @@ mod cost;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod stage;
 
 use stage::{Stage, ask, chunk, completion, error};

@@ -24,6 +24,11 @@ thread_local! {
     static HEAD: RefCell<Head> = const { RefCell::new(Head(Vec::new())) };
 }
 
+/// The time since the Unix epoch.
+pub fn now() -> Duration {
+    Duration::from_secs(NOW.get())
+}
+
 /// Lets time go by.
 pub fn pass_seconds(seconds: u64) {
     NOW.set(NOW.get() + seconds);
@@ -31,7 +36,7 @@ pub fn pass_seconds(seconds: u64) {
 
 /// A worker: its configuration and its exchanges.
 pub struct Stage {
-    config: Config,
+    pub config: Config,
     pub exchanges: Exchanges,
     pub keys: auth::Memory,
     pub store: Memory,
@@ -60,11 +65,15 @@ impl Message {
 
 impl Stage {
     pub fn new() -> Stage {
+        Stage::with(&[])
+    }
+
+    /// A worker with more in its configuration: each object adds its members to the one at its place.
+    pub fn with(more: &[(&str, serde_json::Value)]) -> Stage {
         NOW.set(1_704_110_400);
         EXCHANGE.set(None);
-        let config = parse_json(configuration(&[]).to_string().as_bytes()).unwrap();
         Stage {
-            config,
+            config: parse_json(configuration(more).to_string().as_bytes()).unwrap(),
             exchanges: Exchanges::new(0),
             keys: auth::Memory::default(),
             store: Memory::default(),
@@ -75,10 +84,7 @@ impl Stage {
 
     /// A worker that has a Redis besides.
     pub fn with_redis() -> Stage {
-        let mut stage = Stage::new();
-        let redis = serde_json::json!({"urls": ["redis://127.0.0.1:6379"]});
-        stage.config = parse_json(configuration(&[("redis", redis)]).to_string().as_bytes()).unwrap();
-        stage
+        Stage::with(&[redis()])
     }
 
     /// Changes the first key of the file, which is `all`.
@@ -142,6 +148,7 @@ pub struct Client<'s> {
     response: Message,
     answer: Option<Message>,
     asked: Vec<Command>,
+    told: Vec<Command>,
     verdict: Verdict,
     counted: Vec<String>,
     logged: Vec<String>,
@@ -160,6 +167,7 @@ impl<'s> Client<'s> {
             response: Message::default(),
             answer: None,
             asked: Vec::new(),
+            told: Vec::new(),
             verdict: Verdict::Hold,
             counted: Vec::new(),
             logged: Vec::new(),
@@ -170,7 +178,17 @@ impl<'s> Client<'s> {
     pub fn asked(&mut self) -> String {
         let word = |word: &[u8]| String::from_utf8_lossy(word).into_owned();
         let words = |command: Command| command.words(Naming::Digest).map(word).collect();
-        std::mem::take(&mut self.asked).into_iter().map(words).map(|words: Vec<_>| words.join(" ")).collect()
+        self.asks().into_iter().map(words).map(|words: Vec<_>| words.join(" ")).collect()
+    }
+
+    /// What Redis is asked since this was last looked at.
+    pub fn asks(&mut self) -> Vec<Command> {
+        std::mem::take(&mut self.asked)
+    }
+
+    /// What Redis is told since this was last looked at.
+    pub fn tells(&mut self) -> Vec<Command> {
+        std::mem::take(&mut self.told)
     }
 
     /// Redis answers, or does not; whether the request goes on.
@@ -378,8 +396,9 @@ impl<'s> Client<'s> {
                 assert_eq!(self.verdict, Verdict::Hold, "only a stream on hold can be told");
                 self.asked.extend(commands);
             }
+            Effect::Tell(commands) => self.told.extend(commands),
             Effect::Log(_, text) => self.logged.push(text),
-            Effect::ClearRouteCache | Effect::Tell(_) => {}
+            Effect::ClearRouteCache => {}
         }
     }
 }
@@ -404,13 +423,18 @@ fn world(stage: &mut Stage) -> World<'_> {
         books: &stage.books,
         random: || 0,
         moment: Default::default(),
-        clock: || Duration::from_secs(NOW.get()),
+        clock: now,
         head: || HEAD.with_borrow(Head::clone),
         exchange: || EXCHANGE.get(),
     }
 }
 
-/// What every stage is configured with, and these sections.
+/// The section that names a Redis.
+pub fn redis() -> (&'static str, serde_json::Value) {
+    ("", serde_json::json!({"redis": {"urls": ["redis://127.0.0.1:6379"]}}))
+}
+
+/// What every stage is configured with, and these members of its objects.
 fn configuration(more: &[(&str, serde_json::Value)]) -> serde_json::Value {
     let digest = |key: &str| Sha256::digest(key.as_bytes()).iter().map(|b| format!("{b:02x}")).collect::<String>();
     let mut config = serde_json::json!({
@@ -432,8 +456,9 @@ fn configuration(more: &[(&str, serde_json::Value)]) -> serde_json::Value {
         ],
         "limits": {"body_bytes": 1500},
     });
-    for (name, section) in more {
-        config[*name] = section.clone();
+    for (place, members) in more {
+        let object = config.pointer_mut(place).unwrap().as_object_mut().unwrap();
+        object.extend(members.as_object().unwrap().clone());
     }
     config
 }
