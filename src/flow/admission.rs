@@ -6,7 +6,7 @@
 //! once; the others are settled when the stream is over, with what the request came to.
 //!
 //! A vendor is asked before the first attempt. When that fails, the vendor that takes over cannot be asked any more: the
-//! attempt counts against its limit, into bounded debt, and is not refused.
+//! attempt counts against its limit once the request is over, into bounded debt, and is not refused.
 //!
 //! Where Redis decides and does not answer, `limits.on_redis_failure` says who decides instead. A claim whose fate is not
 //! known is given back in Redis as if it had been taken: if it was not, that changes nothing.
@@ -16,7 +16,7 @@ use std::rc::Rc;
 use crate::config::{Config, OnRedisFailure};
 use crate::flow::bill::Bill;
 use crate::flow::denial;
-use crate::flow::party::{Name, Party, Role};
+use crate::flow::party::{Party, Role};
 use crate::flow::{Effect, Headers, World};
 use crate::limit::{self, Bound, Claim, Decision, Denial, Mode, Receipt, Rules, Settlement, Standing, Wait};
 use crate::metric::Counter;
@@ -29,8 +29,8 @@ use crate::unit::go_duration;
 pub struct Petition {
     /// Who may.
     pub parties: Vec<Party>,
-    /// How many hops its plan has.
-    pub hops: usize,
+    /// The vendors of its plan, hop by hop.
+    pub hops: Vec<usize>,
     /// What it wants.
     pub claim: Claim,
 }
@@ -109,7 +109,7 @@ impl Petition {
     pub fn decide(self, world: &World<'_>) -> Ruling {
         let claim = self.claim;
         let voices = self.parties.into_iter().map(|party| here(party, By::Here, &claim, world)).collect();
-        rule(voices, self.hops, Vec::new(), world)
+        rule(voices, &self.hops, Vec::new(), world)
     }
 }
 
@@ -126,8 +126,7 @@ impl Asked {
                 voices.push(Voice { party, by: By::Redis(self.id.clone()), decision });
                 continue;
             }
-            let presumed = Receipt { at: world.now(), claim, charged: 0, ample: false };
-            doubtful.push(limit::global::settle(&party.subject(), &self.id, &party.rules, &presumed, &NOTHING));
+            doubtful.push(return_unseen(&party, &self.id, &claim, world));
             effects.push(Effect::Count(Counter::Fallback(world.config.limits.on_redis_failure)));
             match world.config.limits.on_redis_failure {
                 OnRedisFailure::Local => voices.push(here(party, By::StandIn, &claim, world)),
@@ -138,7 +137,7 @@ impl Asked {
         if !doubtful.is_empty() {
             effects.push(Effect::Tell(doubtful));
         }
-        let ruling = rule(voices, hops, effects, world);
+        let ruling = rule(voices, &hops, effects, world);
         match (barred, ruling.outcome) {
             (Some(refusal), Ok(admitted)) => {
                 let mut effects = ruling.effects;
@@ -148,6 +147,19 @@ impl Asked {
             (_, outcome) => Ruling { outcome, ..ruling },
         }
     }
+
+    /// The client has left before Redis has answered.
+    pub fn abandoned(self, world: &World<'_>) -> Vec<Effect> {
+        let Petition { parties, claim, .. } = self.petition;
+        let commands = parties.iter().map(|party| return_unseen(party, &self.id, &claim, world)).collect();
+        vec![Effect::Tell(commands)]
+    }
+}
+
+/// Gives back in Redis what may have been taken there.
+fn return_unseen(party: &Party, id: &str, claim: &Claim, world: &World<'_>) -> Command {
+    let presumed = Receipt { at: world.now(), claim: *claim, charged: 0, ample: false };
+    limit::global::settle(&party.subject(), id, &party.rules, &presumed, &NOTHING)
 }
 
 impl Admitted {
@@ -156,52 +168,51 @@ impl Admitted {
         settle(self.held.into_iter().map(|held| (held, NOTHING)), Vec::new(), world)
     }
 
-    /// Settles with what the request came to. `failovers` are the vendors that took over from the one that admitted it.
-    pub fn settle(self, bill: &Bill, failovers: &[usize], claim: &Claim, world: &World<'_>) -> Option<Effect> {
-        let config = world.config;
-        let answered = |party: &Party| match party.role {
-            Role::Vendor(_) => bill.vendor.is_some_and(|vendor| is_vendor(config, vendor, party.name())),
-            _ => true,
-        };
-        let share = |party: &Party| match answered(party) {
-            true => bill.settlement,
-            false => Settlement { requests: bill.settlement.requests, ..NOTHING },
-        };
+    /// Settles with what the request came to. `attempts` are the vendors it went to, the one that admitted it first.
+    pub fn settle(self, bill: &Bill, attempts: &[usize], claim: &Claim, world: &World<'_>) -> Option<Effect> {
+        let tried = Settlement { requests: bill.settlement.requests, ..NOTHING };
         let held = self.held.into_iter().map(|held| {
-            let share = share(&held.party);
-            (held, share)
+            let answered = !matches!(held.party.role, Role::Vendor(vendor) if bill.vendor != Some(vendor));
+            (held, if answered { bill.settlement } else { tried })
         });
-        let commands = failovers.iter().filter_map(|vendor| {
-            let vendor = config.vendors.get(*vendor).filter(|vendor| !vendor.rules.is_empty())?;
-            let name = Name::Configured(vendor.name.clone());
-            Some(Party { role: Role::Vendor(0), name, rules: Rc::clone(&vendor.rules) })
-        });
-        let commands = commands.filter_map(|party| {
-            let Settlement { tokens, usd, .. } = share(&party);
-            charge(&party, &Claim { tokens, usd, ..*claim }, world)
-        });
-        settle(held, commands.collect(), world)
+        let mut commands = Vec::new();
+        let (first, last) = (attempts.first(), attempts.len().saturating_sub(1));
+        for (i, vendor) in attempts.iter().enumerate().filter(|(_, vendor)| Some(*vendor) != first) {
+            let answered = i == last && bill.vendor == Some(*vendor);
+            let Settlement { tokens, usd, .. } = if answered { bill.settlement } else { tried };
+            let party = Party::vendor(*vendor, world.config);
+            commands.extend(
+                party.map(|party| charge(&party, &Claim { tokens, usd, ..*claim }, world)).into_iter().flatten(),
+            );
+        }
+        settle(held, commands, world)
     }
 }
 
 /// Sums up what everybody says.
-fn rule(voices: Vec<Voice>, hops: usize, mut effects: Vec<Effect>, world: &World<'_>) -> Ruling {
+fn rule(voices: Vec<Voice>, hops: &[usize], mut effects: Vec<Effect>, world: &World<'_>) -> Ruling {
+    let refuses =
+        |vendor: usize| voices.iter().any(|voice| voice.party.role == Role::Vendor(vendor) && !voice.admits());
+    let hop = hops.iter().position(|vendor| !refuses(*vendor));
+    let vendor = hop.and_then(|hop| hops.get(hop)).copied();
+    // A vendor that is passed over has no say.
+    let concerns = |voice: &&Voice| match voice.party.role {
+        Role::Vendor(own) => vendor.is_none_or(|vendor| vendor == own),
+        _ => true,
+    };
     let mut standings = Standings::default();
-    for voice in &voices {
-        standings.note(&voice.decision);
-        effects.extend(voice.counters().map(Effect::Count));
-    }
-    let hop = (0..hops).find(|hop| voices.iter().all(|voice| voice.admits() || voice.party.role != Role::Vendor(*hop)));
-    let refusing = |voice: &&Voice| !voice.admits() && (hop.is_none() || !matches!(voice.party.role, Role::Vendor(_)));
-    let refusal = voices.iter().find(refusing).map(|voice| voice.refusal(world));
-    let chosen = refusal.is_none().then_some(hop).flatten();
+    voices.iter().filter(concerns).for_each(|voice| standings.note(&voice.decision));
+    effects.extend(voices.iter().flat_map(Voice::counters).map(Effect::Count));
+    let refusing = voices.iter().filter(concerns).find(|voice| !voice.admits());
+    let refusal = refusing.map(|voice| voice.refusal(world));
+    let chosen = if refusal.is_none() { vendor } else { None };
     let taken = voices.into_iter().filter(Voice::admits).map(|voice| Held {
         party: voice.party,
         receipt: voice.decision.receipt,
         by: voice.by,
     });
     let (held, spare): (Vec<Held>, Vec<Held>) = taken.partition(|held| match (held.party.role, chosen) {
-        (Role::Vendor(hop), Some(chosen)) => hop == chosen,
+        (Role::Vendor(vendor), Some(chosen)) => vendor == chosen,
         (_, chosen) => chosen.is_some(),
     });
     effects.extend(settle(spare.into_iter().map(|held| (held, NOTHING)), Vec::new(), world));
@@ -236,15 +247,6 @@ impl Voice {
         };
         let denied = self.denial().map(|denial| limited(denial.bound, Mode::Enforce));
         denied.into_iter().chain(self.decision.observed.iter().map(move |bound| limited(*bound, Mode::Observe)))
-    }
-}
-
-impl Ruling {
-    /// The client has left before the ruling.
-    pub fn dismissed(self, world: &World<'_>) -> Vec<Effect> {
-        let mut effects = self.effects;
-        effects.extend(self.outcome.ok().and_then(|admitted| admitted.release(world)));
-        effects
     }
 }
 
@@ -283,7 +285,10 @@ fn scarcer(least: &mut Option<Standing>, other: Option<Standing>) {
 /// A decision of this Envoy's.
 fn here(party: Party, by: By, claim: &Claim, world: &World<'_>) -> Voice {
     let rules = by.rules(&party, world.config);
-    let decision = world.books.take(world.store, &party.record(), &rules, world.now(), claim);
+    // A part of a bucket may be smaller than a request that the whole one has room for.
+    let most = rules.tokens.filter(|_| matches!(by, By::StandIn)).map_or(u64::MAX, |rule| rule.bound.burst);
+    let claim = Claim { tokens: claim.tokens.min(most), ..*claim };
+    let decision = world.books.take(world.store, &party.record(), &rules, world.now(), &claim);
     Voice { party, by, decision }
 }
 
@@ -304,14 +309,14 @@ fn settle(
     (!commands.is_empty()).then_some(Effect::Tell(commands))
 }
 
-/// Charges a party that was not asked.
-fn charge(party: &Party, claim: &Claim, world: &World<'_>) -> Option<Command> {
+/// Charges a party that was not asked, for a request that is over.
+fn charge(party: &Party, claim: &Claim, world: &World<'_>) -> Vec<Command> {
     if world.config.redis.is_some() {
         let id = format!("{:016x}{:016x}", (world.random)(), (world.random)());
-        return Some(limit::global::charge(&party.subject(), &id, &party.rules, claim));
+        return limit::global::charge(&party.subject(), &id, &party.rules, claim).to_vec();
     }
     world.books.charge(world.store, &party.record(), &party.rules, world.now(), claim);
-    None
+    Vec::new()
 }
 
 impl By {
@@ -321,10 +326,6 @@ impl By {
             By::StandIn => Rc::new(party.rules.scaled_down(config.limits.gateways)),
         }
     }
-}
-
-fn is_vendor(config: &Config, index: usize, name: &str) -> bool {
-    config.vendors.get(index).is_some_and(|vendor| vendor.name == name)
 }
 
 /// What a request came to that did not go out.

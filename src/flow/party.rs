@@ -3,7 +3,6 @@
 use std::rc::Rc;
 
 use crate::config::{Config, Key};
-use crate::flow::exchange::vendor_name;
 use crate::limit::{Ledger, Rules};
 use crate::route::Plan;
 use crate::store::Store;
@@ -28,7 +27,7 @@ pub enum Role {
     Tenant,
     /// The model.
     Model,
-    /// The vendor of this hop of the plan.
+    /// The vendor with this index, which some hops of the plan lead to.
     Vendor(usize),
 }
 
@@ -54,7 +53,8 @@ impl Role {
 }
 
 impl Party {
-    /// Everybody who may limit a request. Of the vendors those up to the first that does not: it is never refused.
+    /// Everybody who may limit a request, each once. Of the vendors those up to the first that does not: it is never
+    /// refused.
     pub fn all(config: &Config, key: &Rc<Key>, model: usize, plan: &Plan) -> Vec<Party> {
         let configured = |role, name: &str, rules: &Rc<Rules>| {
             (!rules.is_empty()).then(|| Party {
@@ -65,16 +65,24 @@ impl Party {
         };
         let tenant = key.tenant.and_then(|tenant| config.tenants.get(tenant));
         let model = config.models.get(model);
-        let vendors = plan.hops().enumerate().map_while(|(index, hop)| {
-            let rules = &config.vendors.get(hop.vendor)?.rules;
-            configured(Role::Vendor(index), vendor_name(config, hop), rules)
-        });
+        let vendors = plan.hops().map_while(|hop| Party::vendor(hop.vendor, config));
         let mut parties = Vec::new();
         parties.extend(Party::of(key, config));
         parties.extend(tenant.and_then(|tenant| configured(Role::Tenant, &tenant.name, &tenant.rules)));
         parties.extend(model.and_then(|model| configured(Role::Model, &model.name, &model.rules)));
-        parties.extend(vendors);
+        for vendor in vendors {
+            if !parties.contains(&vendor) {
+                parties.push(vendor);
+            }
+        }
         parties
+    }
+
+    /// The vendor with this index, if it has limits.
+    pub fn vendor(index: usize, config: &Config) -> Option<Party> {
+        let vendor = config.vendors.get(index).filter(|vendor| !vendor.rules.is_empty())?;
+        let name = Name::Configured(vendor.name.clone());
+        Some(Party { role: Role::Vendor(index), name, rules: Rc::clone(&vendor.rules) })
     }
 
     /// The key, if it has limits.

@@ -28,10 +28,12 @@ pub fn take(subject: &str, id: &str, rules: &Rules, claim: &Claim) -> Command {
     claiming(subject, id, Asking::Yes, rules, claim)
 }
 
-/// Charges a request that goes out without asking, as one does that another vendor failed. [`decision`] reads the answer,
-/// which refuses nothing.
-pub fn charge(subject: &str, id: &str, rules: &Rules, claim: &Claim) -> Command {
-    claiming(subject, id, Asking::No, rules, claim)
+/// Charges a request that is over and never asked, as one that another vendor failed: it claims, and is settled with what
+/// it claimed. Nobody needs to read the answers.
+pub fn charge(subject: &str, id: &str, rules: &Rules, claim: &Claim) -> [Command; 2] {
+    let receipt = Receipt { at: Duration::ZERO, claim: *claim, charged: 0, ample: false };
+    let settlement = Settlement { requests: ONE, tokens: claim.tokens, usd: claim.usd };
+    [claiming(subject, id, Asking::No, rules, claim), settle(subject, id, rules, &receipt, &settlement)]
 }
 
 /// Exchanges what was claimed for what was used, and ends the lease. The answer is when it was, in microseconds, or 0 if

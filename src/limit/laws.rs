@@ -88,7 +88,7 @@ impl History {
                 self.open.extend(decision.denied.is_empty().then_some(decision.receipt));
                 self.decisions.push(decision);
             }
-            Event::Charge(claim) => self.open.push(charge(&self.rules, &mut self.ledger, self.now, claim)),
+            Event::Charge(claim) => charge(&self.rules, &mut self.ledger, self.now, claim),
             Event::Settle(which, used) if !self.open.is_empty() => {
                 let receipt = self.open.swap_remove(which % self.open.len());
                 settle(&self.rules, &mut self.ledger, self.now, &receipt, used);

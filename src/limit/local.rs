@@ -22,11 +22,10 @@ pub fn take(rules: &Rules, ledger: &mut Ledger, now: Duration, claim: &Claim) ->
     after.decision(rules, excess, Receipt { at: now, claim: *claim, charged, ample })
 }
 
-/// Charges a request that goes out without asking, as one does that another vendor failed: into debt if need be, which
-/// ends at one burst of a bucket.
-pub fn charge(rules: &Rules, ledger: &mut Ledger, now: Duration, claim: &Claim) -> Receipt {
-    let charged = ledger.charge(rules, rules.limited(), micros(now), claim);
-    Receipt { at: now, claim: *claim, charged, ample: false }
+/// Charges a request that is over and never asked, as one that another vendor failed: into debt if need be, which ends at
+/// one burst of a bucket.
+pub fn charge(rules: &Rules, ledger: &mut Ledger, now: Duration, claim: &Claim) {
+    ledger.charge(rules, rules.limited() & !Bound::Concurrent.bit(), micros(now), claim);
 }
 
 /// Exchanges what was claimed for what was used, and ends the lease. Once for each receipt: that is the caller's duty.

@@ -274,7 +274,10 @@ fn a_vendor_that_takes_over_is_charged_unasked() {
         client.leaves();
         let told = brief(client.tells());
         match redis_decides {
-            true => assert_eq!(told, ["charge vendor:second 1 50", "settle vendor:first 0 -25"]),
+            true => {
+                let second = ["charge vendor:second 1 50", "settle vendor:second 0 0"];
+                assert_eq!(told, [&second[..], &["settle vendor:first 0 -25"]].concat());
+            }
             false => assert_eq!((left(&stage, "vendor:first"), left(&stage, "vendor:second")), ((9, 100), (9, 50))),
         }
     }
@@ -465,4 +468,74 @@ fn whoever_leaves_makes_room_for_another() {
         let refused = stage.arrive("POST", CHAT, &[], &body);
         assert_eq!((refused.answer().status, wait(refused.answer())), (503, ("1", "1000", "true")));
     }
+}
+
+#[test]
+fn a_vendor_that_takes_over_is_charged_for_each_attempt_and_keeps_no_place() {
+    let mut stage = Stage::with(&[
+        (
+            "/models/0",
+            json!({"serve": [{"vendor": "first"}, {"vendor": "second"}, {"vendor": "second", "model": "b"}]}),
+        ),
+        (
+            "/vendors/1",
+            json!({"limits": {
+                "requests": {"rate": "60/min", "burst": 10}, "tokens": {"rate": "60/min", "burst": 100}, "concurrent": 1,
+            }}),
+        ),
+    ]);
+    let mut client = asks(&mut stage, "all", "both", "");
+    for vendor in ["first", "second"] {
+        client.attempt(vendor);
+        assert!(client.vendor_fails(503, JSON, &error("busy")));
+    }
+    client.attempt("second");
+    client.vendor_replies(200, JSON, &fifty());
+    client.leaves();
+    assert_eq!(left(&stage, "vendor:second"), (8, 50), "two attempts, one answer");
+    let (serve, concurrent) = (json!({"serve": [{"vendor": "second"}]}), json!({"limits": {"concurrent": 1}}));
+    let mut stage = Stage { store: stage.store, ..Stage::with(&[("/models/1", serve), ("/vendors/1", concurrent)]) };
+    assert_eq!(goes_to(&mut stage, "lone"), Ok("second".to_owned()), "the place is free");
+}
+
+#[test]
+fn a_vendor_is_asked_once_however_often_it_serves() {
+    let serve = json!({"serve": [{"vendor": "first"}, {"vendor": "first", "model": "b"}]});
+    let mut stage = Stage::with(&[redis(), ("/models/1", serve), ("/vendors/0", limits())]);
+    let mut client = asks(&mut stage, "all", "lone", "");
+    assert_eq!(brief(client.asks()), ["take vendor:first 1 25"]);
+    client.redis_says(Some(vec![admits(1, 25)]));
+    assert_eq!(client.tells().len(), 0, "nothing is spare");
+}
+
+#[test]
+fn a_part_of_a_bucket_admits_what_the_whole_one_would() {
+    let mut stage = without_redis("local");
+    let body = ask("lone", "");
+    let mut client = stage.arrive("POST", CHAT, &[], &body);
+    client.send(body);
+    client.asks();
+    client.redis_says(None);
+    assert_eq!(client.answered(), None);
+}
+
+#[test]
+fn who_leaves_while_redis_is_asked_is_no_failure_of_redis() {
+    let mut stage = without_redis("local");
+    let mut client = asks(&mut stage, "all", "lone", "");
+    client.leaves();
+    let fallbacks = stage.counted.iter().filter(|name| name.contains("fallback")).count();
+    assert_eq!(fallbacks, 0);
+}
+
+#[test]
+fn a_vendor_that_is_passed_over_shows_in_no_header() {
+    let mut stage = Stage::with(&[redis(), ("/keys/0", limits()), ("/vendors/0", limits()), ("/vendors/1", limits())]);
+    let mut client = asks(&mut stage, "all", "both", "");
+    client.redis_says(Some(vec![admits(1, 25), refuses(10, 100), admits(2, 30)]));
+    client.attempt("second");
+    let answer = client.vendor_replies(200, JSON, &fifty());
+    let remaining =
+        ["requests", "tokens"].map(|kind| answer.header(&format!("x-ratelimit-remaining-{kind}")).to_owned());
+    assert_eq!(remaining, ["8", "70"]);
 }

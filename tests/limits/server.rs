@@ -1,8 +1,10 @@
 //! A Redis of one's own, and as much of its protocol as a test needs.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use weir::redis::{Command, Naming, Reply};
@@ -10,19 +12,23 @@ use weir::redis::{Command, Naming, Reply};
 /// A Redis that ends with the test.
 pub struct Server {
     process: Child,
-    connection: BufReader<TcpStream>,
+    socket: PathBuf,
+    connection: BufReader<UnixStream>,
 }
 
 impl Server {
-    /// Starts one on a free port, which keeps nothing on disk.
+    /// Starts one that keeps nothing on disk, on a socket that nobody else can have: a port that is free now may be
+    /// somebody's a moment later.
     pub fn start() -> Server {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let socket = std::env::temp_dir().join(format!("weir-test-{}-{number}.sock", std::process::id()));
         let mut command = std::process::Command::new("redis-server");
-        command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--appendonly", "no"]);
+        command.args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"]).arg(&socket);
         let process = command.stdout(Stdio::null()).spawn();
         let process = process.unwrap_or_else(|error| panic!("redis-server: {error}; apt-get install redis-server"));
-        let connection = BufReader::new(connect(port));
-        Server { process, connection }
+        let connection = BufReader::new(connect(&socket));
+        Server { process, socket, connection }
     }
 
     /// Sends a command of these words.
@@ -41,18 +47,18 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+        let _ = std::fs::remove_file(&self.socket);
     }
 }
 
-fn connect(port: u16) -> TcpStream {
+fn connect(socket: &Path) -> UnixStream {
     for _ in 0..500 {
-        if let Ok(connection) = TcpStream::connect(("127.0.0.1", port)) {
-            connection.set_nodelay(true).unwrap();
+        if let Ok(connection) = UnixStream::connect(socket) {
             return connection;
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    panic!("redis-server does not listen on port {port}");
+    panic!("redis-server does not listen at {}", socket.display());
 }
 
 /// The bytes of a command.

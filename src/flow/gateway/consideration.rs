@@ -52,7 +52,7 @@ fn petition(permitted: Permitted, world: &mut World<'_>) -> Step<Gateway> {
     let Permitted { caller, request, model, plan } = &permitted;
     let parties = Party::all(world.config, &caller.key, *model, plan);
     let claim = bill::claim(request, plan, &parties, world);
-    let petition = Petition { parties, hops: plan.hops().count(), claim };
+    let petition = Petition { parties, hops: plan.hops().map(|hop| hop.vendor).collect(), claim };
     if petition.parties.is_empty() || world.config.redis.is_none() {
         let ruling = petition.decide(world);
         return conclude(permitted, claim, ruling, world);

@@ -71,7 +71,7 @@ pub(super) fn close(state: Gateway, world: &mut World<'_>) -> Vec<Effect> {
         }
         Gateway::Reading(caller) | Gateway::Draining(caller, _) => (caller, LEFT, Vec::new()),
         Gateway::Admitting(admitting) => {
-            let effects = admitting.asked.told(None, world).dismissed(world);
+            let effects = admitting.asked.abandoned(world);
             (admitting.permitted.caller, LEFT, effects)
         }
         Gateway::Answering(forwarded) => settle(*forwarded, world),
@@ -164,9 +164,8 @@ fn settle(forwarded: Forwarded, world: &mut World<'_>) -> (Caller, u16, Vec<Effe
     let status = caller.labels.status;
     let Some(exchange) = world.exchanges.close(exchange) else { return (caller, status, Vec::new()) };
     let mut effects = unmetered(&exchange, world.config);
-    let first = exchange.plan.first().vendor;
-    let others = exchange.attempts.iter().map(|attempt| attempt.hop.vendor).filter(|vendor| *vendor != first);
-    effects.extend(admitted.settle(&Bill::of(&exchange), &others.collect::<Vec<_>>(), &claim, world));
+    let attempts: Vec<usize> = exchange.attempts.iter().map(|attempt| attempt.hop.vendor).collect();
+    effects.extend(admitted.settle(&Bill::of(&exchange), &attempts, &claim, world));
     (caller, status, effects)
 }
 
