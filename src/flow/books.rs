@@ -2,8 +2,8 @@
 //!
 //! Claims are written at once: no worker may give away what another has given already. The end of a request may wait a
 //! moment, because until it is written others only think that more is used than is. So where a ledger is far from all
-//! its bounds a settlement waits for this worker's next claim on the same ledger and is written together with it, or
-//! else for the next [`Books::close`]; near a bound it is written at once. That is half of the host calls under load.
+//! its bounds, and this worker has more requests on it under way, a settlement waits for its next claim on the same ledger
+//! and is written together with it, or else for the next [`Books::close`]. That is half of the host calls under load.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -13,9 +13,16 @@ use std::time::Duration;
 use crate::limit::{self, Claim, Decision, Ledger, Receipt, Rules, Settlement};
 use crate::store::{self, Store};
 
-/// Settlements that are not written yet, by the name of their ledger.
+/// What is under way and what is not written yet, by the name of its ledger.
 #[derive(Debug, Default)]
-pub struct Books(RefCell<HashMap<String, Vec<Owed>>>);
+pub struct Books(RefCell<HashMap<String, Page>>);
+
+#[derive(Debug, Default)]
+struct Page {
+    /// Claims of this worker that are not settled.
+    open: usize,
+    owed: Vec<Owed>,
+}
 
 #[derive(Debug)]
 struct Owed {
@@ -27,17 +34,23 @@ struct Owed {
 impl Books {
     /// Claims. Where other workers are faster again and again, the ledger is as good as used up.
     pub fn take(&self, store: &dyn Store, name: &str, rules: &Rules, now: Duration, claim: &Claim) -> Decision {
-        let owed = self.0.borrow_mut().get_mut(name).map(std::mem::take).unwrap_or_default();
+        let owed = self.0.borrow_mut().get_mut(name).map(|page| std::mem::take(&mut page.owed)).unwrap_or_default();
         let decision = store::update(store, name, |record| {
             let before = Ledger::parse(record);
             let mut ledger = settled(before, &owed, now);
             let decision = limit::take(rules, &mut ledger, now, claim);
             ((ledger != before).then(|| ledger.render()), decision)
         });
-        decision.unwrap_or_else(|| {
-            self.owe(name, owed);
-            Decision::contended(now, *claim)
-        })
+        match decision {
+            Some(decision) => {
+                self.page(name, |page| page.open += usize::from(decision.denied.is_empty()));
+                decision
+            }
+            None => {
+                self.page(name, |page| page.owed.extend(owed));
+                Decision::contended(now, *claim)
+            }
+        }
     }
 
     /// Settles, once for each receipt.
@@ -50,9 +63,12 @@ impl Books {
         receipt: Receipt,
         settlement: Settlement,
     ) {
-        let waits = receipt.ample;
-        self.owe(name, [Owed { rules: Rc::clone(rules), receipt, settlement }]);
-        if !waits || self.0.borrow().get(name).is_some_and(|owed| owed.len() >= MOST) {
+        let waits = self.page(name, |page| {
+            page.open = page.open.saturating_sub(1);
+            page.owed.push(Owed { rules: Rc::clone(rules), receipt, settlement });
+            receipt.ample && page.open > 0 && page.owed.len() < MOST
+        });
+        if !waits {
             self.write(store, name, now);
         }
     }
@@ -68,28 +84,36 @@ impl Books {
 
     /// Writes all that waits.
     pub fn close(&self, store: &dyn Store, now: Duration) {
-        let open = |(name, owed): (&String, &Vec<Owed>)| (!owed.is_empty()).then(|| name.clone());
-        let names: Vec<String> = self.0.borrow().iter().filter_map(open).collect();
+        let waits = |(name, page): (&String, &Page)| (!page.owed.is_empty()).then(|| name.clone());
+        let names: Vec<String> = self.0.borrow().iter().filter_map(waits).collect();
         names.iter().for_each(|name| self.write(store, name, now));
     }
 
     fn write(&self, store: &dyn Store, name: &str, now: Duration) {
-        let owed = self.0.borrow_mut().remove(name).unwrap_or_default();
+        let owed = self.page(name, |page| std::mem::take(&mut page.owed));
         let written =
             store::update(store, name, |record| (Some(settled(Ledger::parse(record), &owed, now).render()), ()));
         if written.is_none() {
-            self.owe(name, owed);
+            self.page(name, |page| page.owed.extend(owed));
         }
     }
 
-    fn owe(&self, name: &str, more: impl IntoIterator<Item = Owed>) {
+    /// Does something with a page; one that is blank afterwards goes.
+    fn page<T>(&self, name: &str, work: impl FnOnce(&mut Page) -> T) -> T {
         let mut books = self.0.borrow_mut();
-        match books.get_mut(name) {
-            Some(owed) => owed.extend(more),
-            None => {
-                books.insert(name.to_owned(), more.into_iter().collect());
+        if let Some(page) = books.get_mut(name) {
+            let result = work(page);
+            if page.open == 0 && page.owed.is_empty() {
+                books.remove(name);
             }
+            return result;
         }
+        let mut page = Page::default();
+        let result = work(&mut page);
+        if page.open > 0 || !page.owed.is_empty() {
+            books.insert(name.to_owned(), page);
+        }
+        result
     }
 }
 
@@ -101,7 +125,7 @@ fn settled(ledger: Ledger, owed: &[Owed], now: Duration) -> Ledger {
 }
 
 /// Of each ledger; more are not worth the memory.
-const MOST: usize = 256;
+const MOST: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -142,16 +166,19 @@ mod tests {
     #[test]
     fn what_is_ample_waits_for_the_next_claim_or_the_end() {
         let (books, store, rules) = (Books::default(), Memory::default(), places(1000));
+        let other = books.take(&store, "r", &rules, NOW, &CLAIM).receipt;
         for _ in 0..3 {
             let receipt = books.take(&store, "r", &rules, NOW, &CLAIM).receipt;
-            assert_eq!(free(&store, &rules), 999, "each claim writes what came before it");
+            assert_eq!(free(&store, &rules), 998, "each claim writes what came before it");
             books.settle(&store, "r", &rules, NOW, receipt, OVER);
-            assert_eq!(free(&store, &rules), 999);
+            assert_eq!(free(&store, &rules), 998);
         }
         books.close(&store, NOW);
-        assert_eq!(free(&store, &rules), 1000);
+        assert_eq!(free(&store, &rules), 999);
         books.close(&store, NOW);
-        assert_eq!(free(&store, &rules), 1000, "once only");
+        assert_eq!(free(&store, &rules), 999, "once only");
+        books.settle(&store, "r", &rules, NOW, other, OVER);
+        assert_eq!((free(&store, &rules), books.0.borrow().len()), (1000, 0), "the last one does not wait");
     }
 
     #[test]
@@ -159,7 +186,7 @@ mod tests {
         let (books, store, rules) = (Books::default(), Memory::default(), places(1_000_000));
         let receipts: Vec<_> = (0..3 * MOST).map(|_| books.take(&store, "r", &rules, NOW, &CLAIM).receipt).collect();
         receipts.into_iter().for_each(|receipt| books.settle(&store, "r", &rules, NOW, receipt, OVER));
-        assert_eq!(books.0.borrow().values().map(Vec::len).sum::<usize>(), 0);
+        assert_eq!((free(&store, &rules), books.0.borrow().len()), (1_000_000, 0));
     }
 
     /// Whom another worker is always faster than.
@@ -179,7 +206,7 @@ mod tests {
     fn what_could_not_be_written_is_not_lost() {
         let (books, store, rules) = (Books::default(), Memory::default(), places(1000));
         let receipt = books.take(&store, "r", &rules, NOW, &CLAIM).receipt;
-        books.settle(&store, "r", &rules, NOW, receipt, OVER);
+        books.settle(&Contended, "r", &rules, NOW, receipt, OVER);
         assert!(!books.take(&Contended, "r", &rules, NOW, &CLAIM).denied.is_empty());
         books.close(&Contended, NOW);
         books.close(&store, NOW);

@@ -71,7 +71,7 @@ pub fn render(command: &Command) -> Vec<u8> {
     bytes
 }
 
-fn read(connection: &mut BufReader<TcpStream>) -> Reply {
+fn read(connection: &mut BufReader<UnixStream>) -> Reply {
     let mut line = String::new();
     connection.read_line(&mut line).unwrap();
     let (kind, rest) = line.trim_end().split_at(1);
