@@ -38,9 +38,8 @@ pub fn prompt(request: &Request) -> u64 {
 /// The most tokens that the answer can have, all its choices together; `assumed` is for one choice of a client that
 /// sets no maximum.
 pub fn answer(request: &Request, assumed: u64) -> Ceiling {
-    let number = |name: &str| request.root().given(name).and_then(Value::as_u64);
-    let choices = number("n").unwrap_or(1);
-    match number("max_completion_tokens").or_else(|| number("max_tokens")) {
+    let choices = request.root().given("n").and_then(Value::as_u64).unwrap_or(1);
+    match request.most_tokens() {
         Some(most) => Ceiling::Given(most.saturating_mul(choices)),
         None => Ceiling::Assumed(assumed.saturating_mul(choices)),
     }

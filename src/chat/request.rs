@@ -70,6 +70,12 @@ impl Request {
         self.delivery
     }
 
+    /// The most tokens that the client lets one choice of the answer have, if it says.
+    pub fn most_tokens(&self) -> Option<u64> {
+        let number = |name: &str| self.root().given(name).and_then(Value::as_u64);
+        number("max_completion_tokens").or_else(|| number("max_tokens"))
+    }
+
     /// The messages, at least one, each an object with a known role.
     pub fn messages(&self) -> impl Iterator<Item = Value<'_>> {
         self.root().get("messages").into_iter().flat_map(Value::items)
