@@ -118,6 +118,7 @@ mod tests {
             enabled: true,
             admin: false,
             rules: Rc::default(),
+            cache: Default::default(),
         }
     }
 

@@ -13,6 +13,8 @@ pub struct Entry {
     pub vendor: String,
     /// The model that was asked there.
     pub model: String,
+    /// What it cost, in billionths of a dollar; 0 if nobody knows.
+    pub cost: u64,
     /// When it was kept, since the Unix epoch, by the clock of the gateway that did; in whole milliseconds.
     pub stored: Duration,
     /// How long it is fresh; in whole milliseconds.
@@ -23,13 +25,14 @@ pub struct Entry {
 pub const MAX_BYTES: usize = (32 << 20) + (64 << 10);
 
 impl Entry {
-    /// The record to keep under a key: version, key, times, the three texts each after its length, and a checksum of
+    /// The record to keep under a key: version, key, cost, times, the three texts each after its length, and a checksum of
     /// all of it. Numbers are little-endian.
     pub fn encode(&self, key: &Key) -> Vec<u8> {
         let texts = [self.vendor.as_bytes(), self.model.as_bytes(), &self.answer];
         let mut record = Vec::with_capacity(OVERHEAD + texts.iter().map(|text| text.len()).sum::<usize>());
         record.push(VERSION);
         record.extend_from_slice(key.bytes());
+        record.extend_from_slice(&self.cost.to_le_bytes());
         record.extend_from_slice(&millis(self.stored).to_le_bytes());
         record.extend_from_slice(&millis(self.ttl).to_le_bytes());
         for text in texts {
@@ -50,12 +53,13 @@ impl Entry {
         if checksum(kept) != *sum {
             return None;
         }
+        let cost = number(&mut rest)?;
         let stored = Duration::from_millis(number(&mut rest)?);
         let ttl = Duration::from_millis(number(&mut rest)?);
         let vendor = String::from_utf8(text(&mut rest)?).ok()?;
         let model = String::from_utf8(text(&mut rest)?).ok()?;
         let answer = text(&mut rest)?;
-        rest.is_empty().then_some(Entry { answer, vendor, model, stored, ttl })
+        rest.is_empty().then_some(Entry { answer, vendor, model, cost, stored, ttl })
     }
 
     /// How long ago it was kept; nothing, if by a clock that is ahead of this one.
@@ -90,7 +94,7 @@ const VERSION: u8 = 1;
 /// The bytes of the checksum: half a hash, so that no accident makes one.
 const SUM: usize = 16;
 /// A record without its texts.
-const OVERHEAD: usize = 1 + 32 + 2 * 8 + 3 * 8 + SUM;
+const OVERHEAD: usize = 1 + 32 + 3 * 8 + 3 * 8 + SUM;
 
 fn checksum(kept: &[u8]) -> [u8; SUM] {
     let mut sum = [0; SUM];
@@ -135,6 +139,7 @@ mod tests {
             vendor: "openai".to_owned(),
             model: "gpt-4o".to_owned(),
             stored: NOW,
+            cost: 7,
             ttl: Duration::from_secs(300),
         }
     }

@@ -94,10 +94,12 @@ fn other(value: &Value) -> Value {
 
 fn entries() -> impl Strategy<Value = Entry> {
     let bytes = prop::collection::vec(any::<u8>(), 0..64);
-    (bytes, "\\PC{0,8}", "\\PC{0,8}", any::<u64>(), any::<u64>()).prop_map(|(answer, vendor, model, stored, ttl)| {
-        let (stored, ttl) = (Duration::from_millis(stored), Duration::from_millis(ttl));
-        Entry { answer, vendor, model, stored, ttl }
-    })
+    (bytes, "\\PC{0,8}", "\\PC{0,8}", any::<u64>(), any::<u64>(), any::<u64>()).prop_map(
+        |(answer, vendor, model, cost, stored, ttl)| {
+            let (stored, ttl) = (Duration::from_millis(stored), Duration::from_millis(ttl));
+            Entry { answer, vendor, model, cost, stored, ttl }
+        },
+    )
 }
 
 proptest! {

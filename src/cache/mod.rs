@@ -19,11 +19,13 @@ mod entry;
 mod keepable;
 mod key;
 mod normal;
+mod rule;
 
 pub use entry::{Entry, MAX_BYTES};
 pub use keepable::{Unfit, deterministic, keepable};
 pub use key::{Key, key};
 pub use normal::Normal;
+pub use rule::{Only, Rule, Rules, Scope};
 
 #[cfg(all(test, not(target_family = "wasm")))]
 mod laws;

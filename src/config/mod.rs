@@ -22,6 +22,7 @@ pub use problem::Problems;
 pub use written::Written;
 
 use crate::account::Price;
+use crate::cache;
 use crate::limit::Rules;
 use crate::vendor::{Format, StreamUsage};
 
@@ -46,6 +47,21 @@ pub struct Config {
     pub limits: Limits,
     /// The Redis that this gateway shares with others; `None` if everything is local to this Envoy.
     pub redis: Option<Redis>,
+    /// Which answers are kept; `None` if none is.
+    pub cache: Option<Cache>,
+}
+
+/// What is kept of answers, and how much.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cache {
+    /// What holds where models and keys say nothing else.
+    pub rules: cache::Rules,
+    /// How long a request waits for the answer to an identical one; not at all if nothing.
+    pub merge: Duration,
+    /// The largest record of an answer that is kept.
+    pub entry_bytes: usize,
+    /// How much this Envoy keeps in its memory.
+    pub l1_bytes: usize,
 }
 
 /// Where Envoy's admin interface listens: never anywhere that another machine can reach.
@@ -116,6 +132,8 @@ pub enum Secret {
 pub struct Model {
     /// Its name.
     pub name: String,
+    /// What of its answers is kept, where that differs.
+    pub cache: cache::Rules,
     /// Who serves it, in order of preference. Empty if every vendor that does was left out for want of a credential.
     pub serve: Vec<Hop>,
     /// What all requests for it together may use.
@@ -142,6 +160,8 @@ pub struct Key {
     pub sha256: [u8; 32],
     /// The index of its tenant in [`Config::tenants`], if it has one.
     pub tenant: Option<usize>,
+    /// What of its answers is kept, where that differs.
+    pub cache: cache::Rules,
     /// Which models it may use.
     pub models: Permission,
     /// Which vendors may serve it.

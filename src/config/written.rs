@@ -4,10 +4,12 @@
 //! [`check`](super::check) can name a missing field together with everything else that is wrong. The same shape, as
 //! JSON and without secrets, is what the filter is given.
 
+mod cache;
 mod limits;
 
 use serde::{Deserialize, Serialize};
 
+pub use cache::{Cache, CacheRules, Normalise};
 pub use limits::{Bucket, Budget, Concurrent, Rules};
 
 use super::OnRedisFailure;
@@ -43,6 +45,9 @@ pub struct Written {
     /// The Redis that this gateway shares with others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redis: Option<Redis>,
+    /// Which answers are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Cache>,
 }
 
 /// One of `vendors`.
@@ -97,6 +102,9 @@ pub struct Model {
     /// What all requests for it together may use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Rules>,
+    /// Which of its answers are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheRules>,
     /// What it costs at those of them that name no other price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
@@ -174,6 +182,9 @@ pub struct Key {
     /// Whether it may look behind the scenes.
     #[serde(default, skip_serializing_if = "is_false")]
     pub admin: bool,
+    /// Which of its answers are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheRules>,
     /// What it may use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Rules>,

@@ -6,6 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use sha2::{Digest, Sha256};
 
+use super::cache::{self, Gateway};
 use super::limits::rules;
 use super::{Form, PLAIN, check_name, check_names, unknown};
 use crate::config::problem::Problems;
@@ -49,6 +50,7 @@ pub(super) fn keys(
         models: written.models.iter().map(|model| model.name.as_str()).collect(),
         vendors: written.vendors.iter().map(|vendor| vendor.name.as_str()).collect(),
         form,
+        cache: Gateway::of(written.cache.as_ref()),
     };
     let keys = written.keys.iter().zip(digests).enumerate();
     let checked: Vec<_> =
@@ -62,6 +64,7 @@ struct Known<'a> {
     models: Vec<&'a str>,
     vendors: Vec<&'a str>,
     form: Form,
+    cache: Gateway,
 }
 
 /// One key, whose name and digest were checked by the caller.
@@ -81,9 +84,11 @@ fn one_key(
     let vendors = permission("vendor", written.vendors.as_deref(), &known.vendors, at, known.form, problems);
     let expires = written.expires.as_ref().map(|text| problems.keep(field(at, "expires"), moment(text)));
     let rules = rules(written.limits.as_ref(), written.budget_usd.as_ref(), at, problems);
+    let cache = cache::own(written.cache.as_ref(), &field(at, "cache"), known.cache, problems);
     Some(Key {
         name: written.name.clone(),
         sha256: sha256?,
+        cache,
         tenant: tenant.map_or(Some(None), |tenant| tenant.map(Some))?,
         models: models?,
         vendors: vendors?,
@@ -112,6 +117,8 @@ impl Config {
             models: self.models.iter().map(|model| model.name.as_str()).collect(),
             vendors: self.vendors.iter().map(|vendor| vendor.name.as_str()).collect(),
             form: Form::File,
+            // It may be meant for another gateway, too.
+            cache: Gateway::Keeps,
         };
         let key = one_key(&written, Some(sha256), "", &known, &mut problems);
         key.filter(|_| problems.is_empty()).ok_or(problems)

@@ -4,6 +4,7 @@
 //! right, so that a reader of `weir check` mends the file once. References are looked up among the names as written: a
 //! vendor that is wrong in itself is one problem, not one more in every model that it serves.
 
+mod cache;
 mod key;
 mod limits;
 mod model;
@@ -46,6 +47,7 @@ fn whole(written: &written::Written, form: Form, problems: &mut Problems) -> Opt
     let routing = routing(&written.routing, problems);
     let limits = limits::limits(written, problems);
     let redis = written.redis.as_ref().map(|written| redis::redis(written, listen, problems));
+    let cache = written.cache.as_ref().map(|written| cache::cache(written, problems));
     let config = Config {
         listen: listen?,
         admin: admin?,
@@ -56,6 +58,7 @@ fn whole(written: &written::Written, form: Form, problems: &mut Problems) -> Opt
         limits: limits?,
         tenants: tenants?,
         redis: redis.flatten(),
+        cache,
     };
     price::budgets(&config, problems);
     Some(config)

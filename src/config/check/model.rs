@@ -1,5 +1,6 @@
 //! `models`.
 
+use super::cache::{self, Gateway};
 use super::limits::rules;
 use super::price::Prices;
 use super::{Form, ROUTED, check_names, unknown};
@@ -28,7 +29,9 @@ pub(super) fn models(
             let serve = hops(model, &at, &written.vendors, problems);
             let serve = prices.of_hops(model, serve, &format!("models[{i}]"), problems);
             let rules = rules(model.limits.as_ref(), None, &format!("models[{i}]"), problems);
-            Some(Model { name: model.name.clone(), serve: serve?, rules: rules? })
+            let gateway = Gateway::of(written.cache.as_ref());
+            let cache = cache::own(model.cache.as_ref(), &format!("models[{i}].cache"), gateway, problems);
+            Some(Model { name: model.name.clone(), cache, serve: serve?, rules: rules? })
         })
         .collect();
     checked.into_iter().collect()
