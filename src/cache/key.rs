@@ -224,3 +224,27 @@ impl Canonical {
         Key(self.hasher.get_ref().finalize().into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test;
+
+    fn plain(content: &str) -> Key {
+        let body = format!(r#"{{"model":"chat","messages":[{{"role":"user","content":"{content}"}}]}}"#);
+        key("tenant:acme", "chat", &Request::parse(body.into_bytes()).unwrap(), Normal::default())
+    }
+
+    #[test]
+    fn all_gateways_make_the_same_key() {
+        assert_eq!(plain("Hello").hex(), "1f52e403d02c0ad8a91198f571e898b07fca35fc0b40f26c5a401810fad10116");
+        // Long enough for the hash to take several blocks at once, which each processor does in its own way.
+        let long = plain(&"Hello ".repeat(20_000));
+        assert_eq!(long.hex(), "04d9d3aff0e090978630f85191a47477541d064772587de891bc4380cfc6a8f6");
+    }
+
+    #[test]
+    fn a_log_sees_only_a_hint() {
+        assert_eq!(format!("{:?}", plain("Hello")), "Key(1f52e403..)");
+    }
+}

@@ -46,7 +46,7 @@ pub struct Usage {
 
 impl Usage {
     /// Writes the member `usage`.
-    fn render(&self, w: &mut Writer) {
+    pub(super) fn render(&self, w: &mut Writer) {
         w.key("usage").object(|w| {
             w.key("prompt_tokens").number(self.prompt);
             w.key("completion_tokens").number(self.completion);

@@ -2,14 +2,16 @@
 //!
 //! Clients send it, vendors are translated to and from it, and nothing else is spoken between the roles. A [`Request`]
 //! is the client's body, checked and indexed; [`sse`] cuts a stream into events; [`answer`] writes whole answers and
-//! chunks of streams, for vendors that speak another format.
+//! chunks of streams, for vendors that speak another format; [`replay`] and [`fold`] make one of the other.
 
 pub mod answer;
+pub mod fold;
 pub mod replay;
 pub mod request;
 pub mod sse;
 pub mod tally;
 
 pub use answer::{Delta, Finish, Usage};
+pub use fold::Fold;
 pub use request::Request;
 pub use tally::Tally;

@@ -4,7 +4,8 @@ use crate::chat::answer;
 use crate::json::{Doc, Value, Writer};
 
 /// The events of a well-formed stream that says what a `chat.completion` says: per choice one chunk with the message
-/// and one with the finish reason, then the usage if it was asked for, then `[DONE]`. `None` if `body` is no completion.
+/// and everything else that is said of it, and one with the finish reason, then the usage if it was asked for, then
+/// `[DONE]`. `None` if `body` is no completion.
 pub fn events(body: &[u8], usage: bool) -> Option<Vec<u8>> {
     let doc = Doc::parse(body.to_vec()).ok()?;
     let root = doc.root();
@@ -12,8 +13,8 @@ pub fn events(body: &[u8], usage: bool) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     for choice in choices.items() {
         let message = choice.get("message")?;
-        chunk(root, &mut out, |w| w.array(|w| piece(w, choice, None, |w| delta(w, message))), None);
-        chunk(root, &mut out, |w| w.array(|w| piece(w, choice, choice.get("finish_reason"), |_| {})), None);
+        chunk(root, &mut out, |w| w.array(|w| said(w, choice, message)), None);
+        chunk(root, &mut out, |w| w.array(|w| finished(w, choice)), None);
     }
     if let Some(used) = root.given("usage").filter(|_| usage) {
         chunk(root, &mut out, |w| w.array(|_| {}), Some(used));
@@ -43,11 +44,23 @@ fn chunk(root: Value<'_>, out: &mut Vec<u8>, choices: impl FnOnce(&mut Writer), 
     out.extend_from_slice(b"\n\n");
 }
 
-fn piece(w: &mut Writer, choice: Value<'_>, finish: Option<Value<'_>>, delta: impl FnOnce(&mut Writer)) {
+fn said(w: &mut Writer, choice: Value<'_>, message: Value<'_>) {
     w.object(|w| {
         w.key("index").raw(choice.get("index").map_or("0", Value::raw));
-        w.key("delta").object(delta);
-        w.key("finish_reason").raw(finish.map_or("null", Value::raw));
+        w.key("delta").object(|w| delta(w, message));
+        let known = ["index", "message", "finish_reason"];
+        for (name, value) in choice.members().filter(|(name, _)| !known.contains(&&**name)) {
+            w.key(&name).raw(value.raw());
+        }
+        w.key("finish_reason").null();
+    });
+}
+
+fn finished(w: &mut Writer, choice: Value<'_>) {
+    w.object(|w| {
+        w.key("index").raw(choice.get("index").map_or("0", Value::raw));
+        w.key("delta").object(|_| {});
+        w.key("finish_reason").raw(choice.get("finish_reason").map_or("null", Value::raw));
     });
 }
 
@@ -80,7 +93,7 @@ mod tests {
     fn tells_an_answer_as_a_stream() {
         let body = br#"{"id":"x","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":
             {"role":"assistant","content":null,"tool_calls":[{"id":"c","type":"function","function":{}}]},
-            "finish_reason":"tool_calls"}],"usage":{"total_tokens":3}}"#;
+            "logprobs":{"content":[]},"finish_reason":"tool_calls"}],"usage":{"total_tokens":3}}"#;
         let text = String::from_utf8(events(body, true).unwrap()).unwrap();
         let head = r#"data: {"id":"x","object":"chat.completion.chunk","created":1,"model":"m","choices":["#;
         let call = r#"{"index":0,"id":"c","type":"function","function":{}}"#;
@@ -90,7 +103,7 @@ mod tests {
                 head,
                 r#"{"index":0,"delta":{"role":"assistant","content":null,"tool_calls":["#,
                 call,
-                r#"]},"finish_reason":null}]}"#,
+                r#"]},"logprobs":{"content":[]},"finish_reason":null}]}"#,
                 "\n\n",
                 head,
                 r#"{"index":0,"delta":{},"finish_reason":"tool_calls"}]}"#,
