@@ -16,6 +16,7 @@ mod denial;
 pub mod echo;
 pub mod endpoint;
 pub mod exchange;
+pub mod flight;
 pub mod gateway;
 pub mod identify;
 pub mod load;
