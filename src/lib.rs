@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod auth;
+pub mod cache;
 pub mod chat;
 pub mod config;
 pub mod flow;

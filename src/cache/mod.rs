@@ -1,0 +1,3 @@
+//! Answers that are kept, so that the same question need not be asked twice.
+
+pub mod l1;
