@@ -1,5 +1,7 @@
 //! What holds of the kept answers whatever happens, tried against a map, and with another writer in between.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "clippy takes the functions that tests share for traffic's")]
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
