@@ -18,6 +18,7 @@
 mod entry;
 mod keepable;
 mod key;
+pub mod l1;
 pub mod lease;
 mod normal;
 mod rule;
