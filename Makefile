@@ -46,7 +46,7 @@ dist/weir.wasm: $(SOURCES)
 dist/weir: $(SOURCES)
 	cargo build --profile tool --bin weir
 	@mkdir -p dist
-	cp target/tool/weir $@
+	cp --remove-destination target/tool/weir $@
 
 # A stamp says that a step is done, so that a second run takes no time.
 

@@ -25,6 +25,17 @@ pub enum Counter {
     },
     /// A limit that Redis should have decided and did not.
     Fallback(OnRedisFailure),
+    /// What came of looking for a kept answer: the value of the header `x-weir-cache`.
+    Cache(&'static str),
+    /// A request that no vendor answered, by what it got instead.
+    Degraded(Rung),
+    /// What kept answers would have cost, in billionths of a dollar.
+    Saved {
+        /// The vendor that gave them once.
+        vendor: String,
+        /// The model that was asked for.
+        model: String,
+    },
     /// A vendor's answer whose usage it did not tell.
     Unmetered {
         /// The vendor.
@@ -52,14 +63,58 @@ impl Counter {
                 };
                 name("api_gateway_limits_fallback_total", &[("policy", policy)])
             }
+            Counter::Cache(result) => name("api_gateway_cache_total", &[("result", result)]),
+            Counter::Degraded(rung) => name("api_gateway_degraded_total", &[("rung", rung.word())]),
+            Counter::Saved { vendor, model } => {
+                name("api_gateway_saved_nanousd_total", &[("model", model), ("vendor", vendor)])
+            }
             Counter::Unmetered { vendor } => name("api_gateway_unmetered_total", &[("vendor", vendor)]),
         }
     }
 }
 
+/// What a client gets that no vendor answers: the ladder from the best to the worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rung {
+    /// An answer that this Envoy keeps.
+    L1,
+    /// An answer that is kept in Redis.
+    L2,
+    /// The answer to an identical request.
+    Merge,
+    /// An answer that is no longer fresh.
+    Stale,
+    /// None.
+    Error,
+}
+
+impl Rung {
+    /// The word for it as a label.
+    pub fn word(self) -> &'static str {
+        match self {
+            Rung::L1 => "l1",
+            Rung::L2 => "l2",
+            Rung::Merge => "merge",
+            Rung::Stale => "stale",
+            Rung::Error => "error",
+        }
+    }
+
+    /// The word for it in `x-weir-cache`.
+    pub fn header(self) -> &'static str {
+        match self {
+            Rung::L1 => "hit-l1",
+            Rung::L2 => "hit-l2",
+            Rung::Merge => "coalesced",
+            Rung::Stale => "stale",
+            Rung::Error => "miss",
+        }
+    }
+}
+
 /// Every label of every metric, in the order in which `/metrics` shows them; first those of requests.
-pub const LABELS: [&str; 11] =
-    ["method", "endpoint", "status", "vendor", "model", "role", "of", "limit", "mode", "policy", "result"];
+pub const LABELS: [&str; 12] =
+    ["method", "endpoint", "status", "vendor", "model", "role", "of", "limit", "mode", "policy", "result", "rung"];
 
 /// What `api_gateway_requests_total` counts a request under.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -87,6 +87,11 @@ impl Refusal {
         }
     }
 
+    /// Whether it is no fault of the request's: another time, or elsewhere, it might be answered.
+    pub fn is_outage(&self) -> bool {
+        self.status >= 500 || self.status == 429
+    }
+
     fn code(self, code: &str) -> Refusal {
         Refusal { code: Some(code.to_owned()), ..self }
     }

@@ -164,8 +164,8 @@ mod tests {
         assert_eq!(resealed(|_| {}), Some(entry()));
         assert_eq!(resealed(|record| record[0] += 1), None);
         assert_eq!(resealed(|record| record.push(0)), None);
-        assert_eq!(resealed(|record| record[33 + 16] = 0xff), None);
-        assert_eq!(resealed(|record| record[33 + 24] = 0xff), None, "a vendor's name that is not UTF-8");
+        assert_eq!(resealed(|record| record[33 + 24] = 0xff), None);
+        assert_eq!(resealed(|record| record[33 + 32] = 0xff), None, "a vendor's name that is not UTF-8");
         let large = Entry { answer: vec![b' '; MAX_BYTES], ..entry() };
         assert_eq!(Entry::decode(&key, &large.encode(&key)), None);
     }

@@ -1,5 +1,6 @@
 //! One good configuration, and every mistake that can be made in it.
 
+mod cache;
 mod limits;
 
 use serde_json::{Value, json};
@@ -228,12 +229,12 @@ fn names_have_a_form() {
 #[test]
 fn finds_every_problem_at_once() {
     let config = json!({
-        "listen": "nowhere", "cache": {}, "lisen": 1,
+        "listen": "nowhere", "cash": {}, "lisen": 1,
         "vendors": [{"name": "a", "kind": "echo", "price": 1}],
         "models": [{"name": "m", "serve": [{"vendor": "a", "weight": 2}]}],
         "routing": {"weights": {"cost": 1}},
     });
-    let unknown = "cache: unknown key\nlisen: unknown key\n\
+    let unknown = "cash: unknown key\nlisen: unknown key\n\
                    listen: must be an IP address and a port, for example 127.0.0.1:3000 or 0.0.0.0:3000\n\
                    models[0].serve[0].weight: unknown key\nrouting.weights: unknown key\nvendors[0].price: unknown key";
     let mut lines: Vec<String> = problems(&config, Form::File).lines().map(str::to_owned).collect();

@@ -250,6 +250,15 @@ impl Voice {
     }
 }
 
+impl Ruling {
+    /// It is not needed: what was admitted is given back.
+    pub fn withdrawn(self, world: &World<'_>) -> Vec<Effect> {
+        let mut effects = self.effects;
+        effects.extend(self.outcome.ok().and_then(|admitted| admitted.release(world)));
+        effects
+    }
+}
+
 impl Standings {
     /// The headers in which OpenAI's clients look for them.
     pub fn headers(&self) -> Headers {

@@ -70,6 +70,8 @@ mod tests {
         let mut world = World {
             config: &parse_json(config.as_bytes()).unwrap(),
             exchanges: &mut Exchanges::new(0),
+            flights: &mut Default::default(),
+            stream: 1,
             keys: &mut Default::default(),
             store: &Memory::default(),
             books: &Default::default(),

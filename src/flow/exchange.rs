@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::account::{self, estimate};
 use crate::chat::tally::Counted;
-use crate::chat::{Request, Tally, Usage};
+use crate::chat::{Fold, Request, Tally, Usage};
 use crate::config::{Config, Hop, Routing};
 use crate::route::Plan;
 use crate::unit::NanoUsd;
@@ -23,6 +23,22 @@ pub struct Exchange {
     pub plan: Plan,
     /// Where it went.
     pub attempts: Vec<Attempt>,
+    /// What is kept of the answer as it passes.
+    pub copy: Copied,
+}
+
+/// A copy of an answer.
+#[derive(Debug, Default)]
+pub enum Copied {
+    /// None is wanted, or there is none any more.
+    #[default]
+    Nothing,
+    /// One is wanted, of so many bytes at most.
+    Wanted(usize),
+    /// It came whole.
+    Whole(Vec<u8>),
+    /// It comes as a stream.
+    Stream(Fold),
 }
 
 /// One try at one vendor.
@@ -120,6 +136,32 @@ impl Exchange {
     /// The last attempt.
     pub fn last(&self) -> Option<&Attempt> {
         self.attempts.last()
+    }
+
+    /// Keeps a whole answer, if a copy is wanted.
+    pub fn copy_whole(&mut self, answer: &[u8]) {
+        if let Copied::Wanted(most) = self.copy {
+            self.copy = if answer.len() <= most { Copied::Whole(answer.to_vec()) } else { Copied::Nothing };
+        }
+    }
+
+    /// Keeps a piece of a streamed answer, if a copy is wanted.
+    pub fn copy_piece(&mut self, piece: &[u8]) {
+        if let Copied::Wanted(most) = self.copy {
+            self.copy = Copied::Stream(Fold::new(most));
+        }
+        if let Copied::Stream(fold) = &mut self.copy {
+            fold.feed(piece);
+        }
+    }
+
+    /// The copy, once, if the answer is whole.
+    pub fn copied(&mut self) -> Option<Vec<u8>> {
+        match std::mem::take(&mut self.copy) {
+            Copied::Whole(answer) => Some(answer),
+            Copied::Stream(fold) => fold.finish(self.attempts.last()?.tally.counted),
+            Copied::Nothing | Copied::Wanted(_) => None,
+        }
     }
 
     /// What the request has used so far; `None` while no vendor has answered. Attempts that failed are not in it: what

@@ -9,7 +9,8 @@ use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::cache::{Entry, Key};
+use crate::cache::{Entry, Key, lease};
+use crate::flow::{World, kept};
 
 /// A stream's number among Envoy's contexts.
 pub type Stream = u32;
@@ -66,6 +67,10 @@ struct Follower {
 }
 
 impl Flights {
+    fn is_idle(&self) -> bool {
+        self.flights.is_empty() && self.looking.is_empty()
+    }
+
     /// Whether somebody is known to be at it.
     pub fn has(&self, key: &Key) -> bool {
         self.flights.contains_key(key)
@@ -150,6 +155,26 @@ impl Flights {
         });
         overdue
     }
+}
+
+/// Time has passed, on this worker: who is to be told what.
+pub fn look(world: &mut World<'_>) -> Vec<(Stream, News)> {
+    let mut flights = std::mem::take(world.flights);
+    let news = if flights.is_idle() { Vec::new() } else { flights_look(&mut flights, world) };
+    *world.flights = flights;
+    news
+}
+
+fn flights_look(flights: &mut Flights, world: &World<'_>) -> Vec<(Stream, News)> {
+    let now = world.now();
+    let merge = world.config.cache.as_ref().map_or(Duration::ZERO, |cache| cache.merge);
+    let answer = |key: &Key| kept::here(key, world).filter(|entry| entry.fresh(now)).map(Rc::new);
+    let take = |key: &Key| {
+        let lease = Lease { key: *key, holder: (world.random)() };
+        let claim = lease::take(world.store, key, lease.holder, now, now.saturating_add(merge));
+        (claim == lease::Claim::Mine).then_some(lease)
+    };
+    flights.look(now, answer, take)
 }
 
 #[cfg(test)]

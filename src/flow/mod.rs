@@ -19,6 +19,7 @@ pub mod exchange;
 pub mod flight;
 pub mod gateway;
 pub mod identify;
+pub mod kept;
 pub mod load;
 pub mod party;
 pub mod vendor;
@@ -34,6 +35,7 @@ use crate::redis;
 use crate::store::Store;
 use books::Books;
 use exchange::Exchanges;
+use flight::{Flights, News, Stream};
 
 /// A role's state machine. `Default` is the state of a stream that is over: every event passes.
 pub trait Flow: Default + Sized {
@@ -52,6 +54,11 @@ pub trait Flow: Default + Sized {
     /// What Redis says to [`Effect::Ask`], a reply for each command; `None` if it does not say anything in time. The
     /// stream is on hold until then, and goes on if the step passes.
     fn told(self, _: Option<Vec<redis::Reply>>, _: &mut World<'_>) -> Step<Self> {
+        Step::pass(self, Vec::new())
+    }
+
+    /// What a stream that [waits](Effect::Wait) is told. It goes on if the step passes.
+    fn hear(self, _: News, _: &mut World<'_>) -> Step<Self> {
         Step::pass(self, Vec::new())
     }
 
@@ -142,8 +149,14 @@ pub enum Effect {
     Ask(Vec<redis::Command>),
     /// Tell Redis, whatever it answers. It may be told more than once, if it is not certain that it heard.
     Tell(Vec<redis::Command>),
+    /// Wait for [`Flow::hear`]. Only of a stream that holds its request.
+    Wait,
+    /// Tell streams of this worker that wait.
+    Wake(Vec<Stream>, News),
     /// Count something.
     Count(Counter),
+    /// Count so much of something.
+    Add(Counter, u64),
     /// Tell the operator.
     Log(log::Level, String),
 }
@@ -177,6 +190,10 @@ pub struct World<'w> {
     pub config: &'w Config,
     /// The requests that are on their way to vendors, on this worker.
     pub exchanges: &'w mut Exchanges,
+    /// Which of them identical ones wait for.
+    pub flights: &'w mut Flights,
+    /// The number of this event's stream.
+    pub stream: Stream,
     /// What this worker remembers of the keys that are kept in Redis.
     pub keys: &'w mut auth::Memory,
     /// The records that all workers share.

@@ -269,6 +269,9 @@ fn judge(ticket: Ticket, received: &Received, body: &[u8], world: &mut World<'_>
         Ok(whole) => whole,
         Err(fault) => return fail_with(ticket, fault, world),
     };
+    if let Some(exchange) = world.exchanges.get(ticket.exchange) {
+        exchange.copy_whole(&body);
+    }
     let (kind, reply) = match asked.delivery {
         Delivery::Whole => ("application/json", body),
         Delivery::Stream { usage } => match replay::events(&body, usage) {
@@ -339,6 +342,9 @@ fn streamed(
     world: &mut World<'_>,
 ) -> Step<Vendor> {
     count(ticket, relay.tally(), world);
+    if let Some(exchange) = world.exchanges.get(ticket.exchange) {
+        exchange.copy_piece(&out);
+    }
     let state = match outcome {
         Ok(()) => Vendor::Streaming(ticket, relay),
         Err(fault) => {

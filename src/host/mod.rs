@@ -8,6 +8,7 @@
 mod redis;
 mod root;
 mod stream;
+mod waiting;
 mod worker;
 
 proxy_wasm::main! {{

@@ -90,7 +90,7 @@ pub fn tell(commands: Vec<Command>) {
         desk.ring();
         dropped
     });
-    worker::count(metric::redis_dropped(), dropped);
+    worker::count(metric::redis_dropped(), dropped as u64);
 }
 
 /// A stream is over.
@@ -172,8 +172,8 @@ fn send(root: u32) {
 /// Lets everybody know who has waited, each in its own context. A stream that is gone has no context any more.
 fn settle(root: u32, outcome: Outcome) {
     worker::count(metric::redis_batches(outcome.ok), 1);
-    worker::count(metric::redis_skipped(), outcome.skipped);
-    worker::count(metric::redis_dropped(), outcome.dropped);
+    worker::count(metric::redis_skipped(), outcome.skipped as u64);
+    worker::count(metric::redis_dropped(), outcome.dropped as u64);
     match outcome.turn {
         Some(Turn::Absent(reason)) => log::warn!("Redis counts as absent until it answers again: {reason}"),
         Some(Turn::Back) => log::info!("Redis is back"),

@@ -7,12 +7,14 @@ use proxy_wasm::types::ContextType;
 use serde::Deserialize;
 
 use crate::config;
+use crate::flow::Head;
 use crate::flow::bridge::Bridge;
 use crate::flow::echo::Echo;
+use crate::flow::flight;
 use crate::flow::gateway::Gateway;
 use crate::flow::vendor::Vendor;
 use crate::host::stream::Stream;
-use crate::host::{redis, worker};
+use crate::host::{redis, waiting, worker};
 
 /// Of the gateway role, for whatever waits. It is never switched off: it costs some microseconds, and in return nothing
 /// depends on somebody having set a timer.
@@ -90,6 +92,8 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         worker::close_books();
+        let news = worker::with_world(self.id, Head::default, flight::look).unwrap_or_default();
+        waiting::tell(self.id, news);
         redis::tick(self.id);
     }
 

@@ -7,8 +7,9 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, LogLevel, MapType};
 
+use crate::flow::flight::News;
 use crate::flow::{Effect, Flow, Head, Part, ROUTE, Reads, Reply as Answer, Step, Verdict, World};
-use crate::host::{redis, worker};
+use crate::host::{redis, waiting, worker};
 use crate::redis::Reply;
 
 /// A stream in a role.
@@ -96,11 +97,11 @@ impl<F: Flow + 'static> Seat<F> {
 
     /// One step, and the next one if it asks Redis in vain.
     fn step(self: &Rc<Self>, half: Half, step: impl FnOnce(F, &mut World<'_>) -> Step<F>) -> Verdict {
-        let mut next = worker::with_world(half.head(), |world| step(self.flow.take(), world));
+        let mut next = worker::with_world(self.id, half.head(), |world| step(self.flow.take(), world));
         while let Some(Step { state, verdict, effects }) = next {
             self.flow.set(state);
             if self.apply(effects) == Asked::InVain {
-                next = worker::with_world(half.head(), |world| self.flow.take().told(None, world));
+                next = worker::with_world(self.id, half.head(), |world| self.flow.take().told(None, world));
             } else {
                 return verdict;
             }
@@ -118,7 +119,8 @@ impl<F: Flow + 'static> Seat<F> {
                         asked = Asked::InVain;
                     }
                 }
-                effect => apply(effect),
+                Effect::Wait => waiting::wait(self.id, Rc::<Seat<F>>::clone(self)),
+                effect => apply(self.id, effect),
             }
         }
         asked
@@ -142,12 +144,22 @@ impl<F: Flow + 'static> redis::Waiting for Seat<F> {
     }
 }
 
+impl<F: Flow + 'static> waiting::Listener for Seat<F> {
+    fn hear(self: Rc<Self>, news: News) {
+        if self.step(Half::Request, |flow, world| flow.hear(news, world)) == Verdict::Pass {
+            let _ = hostcalls::resume_http_request();
+        }
+    }
+}
+
 impl<F: Flow + 'static> Context for Stream<F> {
     fn on_done(&mut self) -> bool {
-        redis::forget(self.seat.id);
+        let id = self.seat.id;
+        redis::forget(id);
+        waiting::forget(id);
         let flow = self.seat.flow.take();
-        let effects = worker::with_world(Half::Response.head(), |world| flow.closed(world)).unwrap_or_default();
-        effects.into_iter().for_each(apply);
+        let effects = worker::with_world(id, Half::Response.head(), |world| flow.closed(world)).unwrap_or_default();
+        effects.into_iter().for_each(|effect| apply(id, effect));
         true
     }
 }
@@ -194,7 +206,7 @@ fn read(half: Half, size: usize) -> Vec<u8> {
 }
 
 /// Carries out one effect. What the host refuses is left undone: no effect is worth a trap.
-fn apply(effect: Effect) {
+fn apply(own: u32, effect: Effect) {
     match effect {
         Effect::Reply(reply) => send(&reply),
         Effect::RequestHeader(name, value) => {
@@ -221,9 +233,13 @@ fn apply(effect: Effect) {
             let _ = hostcalls::call_foreign_function("clear_route_cache", None);
         }
         // The stream's own affair, above; of one that is over nobody would hear the answer.
-        Effect::Ask(_) => {}
+        Effect::Ask(_) | Effect::Wait => {}
+        Effect::Wake(streams, news) => {
+            waiting::tell(own, streams.into_iter().map(|stream| (stream, news.clone())));
+        }
         Effect::Tell(commands) => redis::tell(commands),
         Effect::Count(counter) => worker::count(counter.name(), 1),
+        Effect::Add(counter, amount) => worker::count(counter.name(), amount),
         Effect::Log(level, text) => {
             let _ = hostcalls::log(severity(level), &text);
         }

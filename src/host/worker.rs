@@ -14,7 +14,8 @@ use crate::auth;
 use crate::config::Config;
 use crate::flow::books::Books;
 use crate::flow::exchange::Exchanges;
-use crate::flow::{Head, World, party};
+use crate::flow::flight::{Flights, Stream};
+use crate::flow::{Head, World, kept, party};
 use crate::host::redis;
 use crate::store::Store;
 
@@ -30,6 +31,7 @@ pub struct Worker {
     config: Rc<Config>,
     exchanges: Exchanges,
     books: Books,
+    flights: Flights,
     keys: auth::Memory,
     counters: HashMap<String, u32>,
 }
@@ -37,25 +39,39 @@ pub struct Worker {
 /// Installs the configuration; exchanges that are on their way stay.
 pub fn configure(config: Config) {
     party::prepare(&config, &SharedData);
+    kept::prepare(&config, &SharedData);
     WORKER.with_borrow_mut(|slot| {
         let config = Rc::new(config);
         match slot {
             Some(worker) => worker.config = config,
             None => {
                 let exchanges = Exchanges::new(clock().as_nanos() as u64);
-                let (books, keys, counters) = Default::default();
-                *slot = Some(Worker { config, exchanges, books, keys, counters });
+                let (books, flights, keys, counters) = Default::default();
+                *slot = Some(Worker { config, exchanges, books, flights, keys, counters });
             }
         }
     });
 }
 
 /// Runs `step` with what it may look at; `None` before the configuration is here.
-pub fn with_world<R>(head: fn() -> Head, step: impl FnOnce(&mut World<'_>) -> R) -> Option<R> {
+pub fn with_world<R>(stream: Stream, head: fn() -> Head, step: impl FnOnce(&mut World<'_>) -> R) -> Option<R> {
     WORKER.with_borrow_mut(|slot| {
-        let Worker { config, exchanges, books, keys, .. } = slot.as_mut()?;
+        let Worker { config, exchanges, books, flights, keys, .. } = slot.as_mut()?;
         let (store, moment) = (&SharedData, OnceCell::new());
-        Some(step(&mut World { config, exchanges, keys, store, books, random, moment, clock, head, exchange }))
+        Some(step(&mut World {
+            config,
+            exchanges,
+            flights,
+            stream,
+            keys,
+            store,
+            books,
+            random,
+            moment,
+            clock,
+            head,
+            exchange,
+        }))
     })
 }
 
@@ -80,7 +96,7 @@ pub fn open_redis() {
 }
 
 /// Adds to a counter; each is defined once per VM.
-pub fn count(name: String, more: usize) {
+pub fn count(name: String, more: u64) {
     if more == 0 {
         return;
     }

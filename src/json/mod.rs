@@ -70,6 +70,11 @@ impl Doc {
     pub fn text(&self) -> &str {
         &self.text
     }
+
+    /// The same, without the document.
+    pub fn into_text(self) -> String {
+        self.text
+    }
 }
 
 /// A cursor to one value of a [`Doc`].

@@ -10,6 +10,7 @@ use weir::auth;
 use weir::config::{Config, Key, parse_json};
 use weir::flow::books::Books;
 use weir::flow::exchange::{Exchanges, Source};
+use weir::flow::flight::{Flights, News, Stream};
 use weir::flow::gateway::Gateway;
 use weir::flow::vendor::Vendor;
 use weir::flow::{Effect, Flow, Head, Part, Reads, Step, Verdict, World};
@@ -38,9 +39,12 @@ pub fn pass_seconds(seconds: u64) {
 pub struct Stage {
     pub config: Config,
     pub exchanges: Exchanges,
+    pub flights: Flights,
     pub keys: auth::Memory,
     pub store: Memory,
     pub books: Books,
+    /// What streams of this worker are told.
+    pub news: Vec<(Stream, News)>,
     /// What was counted besides requests.
     pub counted: Vec<String>,
 }
@@ -75,9 +79,11 @@ impl Stage {
         Stage {
             config: parse_json(configuration(more).to_string().as_bytes()).unwrap(),
             exchanges: Exchanges::new(0),
+            flights: Flights::default(),
             keys: auth::Memory::default(),
             store: Memory::default(),
             books: Books::default(),
+            news: Vec::new(),
             counted: Vec::new(),
         }
     }
@@ -392,6 +398,11 @@ impl<'s> Client<'s> {
                 labels.method, labels.endpoint, labels.status, labels.vendor, labels.model
             )),
             Effect::Count(counter) => self.stage.counted.push(counter.name()),
+            Effect::Add(counter, amount) => self.stage.counted.push(format!("{} {amount}", counter.name())),
+            Effect::Wait => assert_eq!(self.verdict, Verdict::Hold, "only a stream on hold can be told"),
+            Effect::Wake(streams, news) => {
+                self.stage.news.extend(streams.into_iter().map(|stream| (stream, news.clone())));
+            }
             Effect::Ask(commands) => {
                 assert_eq!(self.verdict, Verdict::Hold, "only a stream on hold can be told");
                 self.asked.extend(commands);
@@ -418,6 +429,8 @@ fn world(stage: &mut Stage) -> World<'_> {
     World {
         config: &stage.config,
         exchanges: &mut stage.exchanges,
+        flights: &mut stage.flights,
+        stream: 1,
         keys: &mut stage.keys,
         store: &stage.store,
         books: &stage.books,

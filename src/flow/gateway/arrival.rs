@@ -9,6 +9,7 @@ use crate::chat::Request;
 use crate::config::{Config, Key};
 use crate::flow::endpoint::{self, Serves};
 use crate::flow::identify::{self, Identity};
+use crate::flow::kept::Control;
 use crate::flow::load::Place;
 use crate::flow::{Effect, Flow, Head, Headers, Part, Reads, Step, World};
 use crate::metric::Labels;
@@ -124,10 +125,15 @@ fn serve(wants: Serves, known: Known, head: &Head, end: bool, world: &World<'_>)
     if wants == Serves::Models {
         return reply(endpoint::models(world.config, &key), labels);
     }
-    match admit(head, end, world.config).and_then(|()| Place::take(world)) {
+    let place = admit(head, end, world.config).and_then(|()| match Place::take(world) {
+        // Something may be kept for it.
+        Err(_) if world.config.cache.is_some() => Ok(None),
+        place => place.map(Some),
+    });
+    match place {
         Err(refusal) => refuse(&refusal, surface, labels, Headers::new()),
         Ok(place) => {
-            let caller = Caller { surface, key, place, labels };
+            let caller = Caller { surface, key, place, control: Control::of(head), labels };
             let large = head.content_length().is_some_and(|length| length > world.config.limits.body_bytes as u64);
             Step::hold(if large { Gateway::Draining(caller, 0) } else { Gateway::Reading(caller) })
         }

@@ -3,15 +3,17 @@
 //! next, and what waits for Redis in between comes back through [`told`].
 
 use super::departure::dismiss;
+use super::recollection::{Heard, give, hand_over, hear_redis, questions, recollect, wait};
 use super::{Admitting, Caller, Forwarded, Gateway, Permitted};
 use crate::chat::Request;
 use crate::config::{Key, Model};
 use crate::flow::admission::{Admitted, Petition, Ruling, Standings};
 use crate::flow::bill;
-use crate::flow::exchange::{Exchange, vendor_name};
+use crate::flow::exchange::{Copied, Exchange, vendor_name};
 use crate::flow::party::Party;
 use crate::flow::{Effect, Headers, Step, World};
 use crate::limit::Claim;
+use crate::metric::{Counter, Rung};
 use crate::redis::Reply;
 use crate::refusal::Refusal;
 use crate::route::Plan;
@@ -19,16 +21,26 @@ use crate::route::Plan;
 /// Takes a whole request as far as it gets.
 pub(super) fn consider(mut caller: Caller, body: Vec<u8>, world: &mut World<'_>) -> Step<Gateway> {
     match read(&mut caller, body, world) {
-        Ok((request, model, plan)) => petition(Permitted { caller, request, model, plan }, world),
+        Ok((request, model, plan)) => {
+            let (memo, note, lead, until) = Default::default();
+            recollect(Permitted { caller, request, model, plan, memo, note, lead, until }, world)
+        }
         Err(refusal) => dismiss(&refusal, caller, Headers::new(), world),
     }
 }
 
-/// What Redis said of the limits, or did not.
+/// What Redis said of kept answers and of the limits, or did not.
 pub(super) fn told(admitting: Admitting, replies: Option<Vec<Reply>>, world: &mut World<'_>) -> Step<Gateway> {
-    let Admitting { permitted, claim, asked } = admitting;
+    let Admitting { permitted, claim, asked, questions } = admitting;
+    let mut replies = replies;
+    let about_answers: Vec<Reply> =
+        replies.iter_mut().flat_map(|replies| replies.drain(..questions.min(replies.len()))).collect();
     let ruling = asked.told(replies, world);
-    conclude(permitted, claim, ruling, world)
+    match hear_redis(&permitted, &about_answers, world) {
+        Heard::Answer(entry) => give(permitted, &entry, Rung::L2, world).after(ruling.withdrawn(world)),
+        Heard::Taken => wait(Box::new(permitted), world).after(ruling.withdrawn(world)),
+        Heard::Nothing => conclude(permitted, claim, ruling, world),
+    }
 }
 
 /// Understands a request, and finds out who could answer it.
@@ -47,18 +59,22 @@ fn permit(key: &Key, index: usize, model: &Model) -> Result<(), Refusal> {
     if key.models.covers(index) { Ok(()) } else { Err(Refusal::forbidden(&model.name)) }
 }
 
-/// Asks those who may limit a request.
-fn petition(permitted: Permitted, world: &mut World<'_>) -> Step<Gateway> {
-    let Permitted { caller, request, model, plan } = &permitted;
+/// Asks those who may limit a request, and Redis for a kept answer.
+pub(super) fn petition(permitted: Permitted, world: &mut World<'_>) -> Step<Gateway> {
+    let Permitted { caller, request, model, plan, .. } = &permitted;
     let parties = Party::all(world.config, &caller.key, *model, plan);
     let claim = bill::claim(request, plan, &parties, world);
     let petition = Petition { parties, hops: plan.hops().map(|hop| hop.vendor).collect(), claim };
-    if petition.parties.is_empty() || world.config.redis.is_none() {
+    let mut commands = questions(&permitted, world);
+    let nothing_to_ask = petition.parties.is_empty() && commands.is_empty();
+    if nothing_to_ask || world.config.redis.is_none() {
         let ruling = petition.decide(world);
         return conclude(permitted, claim, ruling, world);
     }
-    let (asked, commands) = petition.ask(world);
-    let admitting = Admitting { permitted, claim, asked };
+    let questions = commands.len();
+    let (asked, claims) = petition.ask(world);
+    commands.extend(claims);
+    let admitting = Admitting { permitted, claim, asked, questions };
     Step { effects: vec![Effect::Ask(commands)], ..Step::hold(Gateway::Admitting(Box::new(admitting))) }
 }
 
@@ -66,7 +82,10 @@ fn petition(permitted: Permitted, world: &mut World<'_>) -> Step<Gateway> {
 fn conclude(permitted: Permitted, claim: Claim, ruling: Ruling, world: &mut World<'_>) -> Step<Gateway> {
     let Ruling { outcome, standings, effects } = ruling;
     let step = match outcome {
-        Err(refusal) => dismiss(&refusal, permitted.caller, standings.headers(), world),
+        Err(refusal) => {
+            let effects = permitted.lead.map(|lead| hand_over(lead, world));
+            dismiss(&refusal, permitted.caller, standings.headers(), world).after(effects.unwrap_or_default())
+        }
         Ok(admitted) => forward(permitted, claim, admitted, standings, world),
     };
     step.after(effects)
@@ -79,8 +98,10 @@ fn forward(
     standings: Standings,
     world: &mut World<'_>,
 ) -> Step<Gateway> {
-    let Permitted { mut caller, request, plan, .. } = permitted;
-    let exchange = Exchange { request, plan: plan.without(admitted.hop), attempts: Vec::new() };
+    let Permitted { mut caller, request, plan, memo, note, lead, .. } = permitted;
+    let most = world.config.cache.as_ref().map_or(0, |cache| cache.entry_bytes);
+    let copy = memo.map_or(Copied::Nothing, |_| Copied::Wanted(most));
+    let exchange = Exchange { request, plan: plan.without(admitted.hop), attempts: Vec::new(), copy };
     caller.labels.vendor = vendor_name(world.config, exchange.plan.first()).to_owned();
     let mut effects = vec![Effect::Route(caller.labels.vendor.clone())];
     if let Some(retries) = exchange.plan.retries() {
@@ -90,6 +111,7 @@ fn forward(
     effects.push(Effect::ClearRouteCache);
     let number = world.exchanges.open(exchange);
     effects.push(Effect::Exchange(number));
-    let forwarded = Forwarded { caller, exchange: number, claim, admitted, standings };
+    effects.extend(note.map(|note| Effect::Count(Counter::Cache(note))));
+    let forwarded = Forwarded { caller, exchange: number, claim, admitted, standings, memo, note, lead };
     Step::pass(Gateway::Forwarded(Box::new(forwarded)), effects)
 }

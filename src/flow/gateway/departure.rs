@@ -4,14 +4,18 @@
 //! Every answer that is no success is made here, out of what the exchange says of its attempts: whatever Envoy or a
 //! vendor sent instead is replaced as a whole.
 
+use std::rc::Rc;
+
+use super::recollection::{hand_over, land, serve};
 use super::{Caller, Forwarded, Gateway, Stranger};
 use crate::account;
 use crate::chat::request::Delivery;
 use crate::config::Config;
 use crate::flow::bill::Bill;
 use crate::flow::exchange::{Exchange, Outcome, Source, Spent, vendor_name};
+use crate::flow::kept;
 use crate::flow::{Effect, Headers, Reply, Step, Text, World};
-use crate::metric::{Counter, Labels};
+use crate::metric::{Counter, Labels, Rung};
 use crate::refusal::{Again, Refusal, Surface};
 
 /// What the client gets when Envoy has a response: the vendor's answer, or the reason why there is none.
@@ -33,8 +37,12 @@ pub(super) fn answer(mut forwarded: Box<Forwarded>, world: &mut World<'_>) -> St
                 Outcome::Answered | Outcome::Pending => {
                     forwarded.caller.labels.status = 200;
                     headers.extend(price_tag(exchange));
+                    headers.extend(forwarded.note.map(|note| ("x-weir-cache", note.into())));
+                    let whole = exchange.request.delivery() == Delivery::Whole;
+                    let kept = if whole { remember(&mut forwarded, world) } else { Vec::new() };
                     let header = |(name, value): (&'static str, Text)| Effect::ResponseHeader(name.into(), Some(value));
-                    return Step::pass(Gateway::Answering(forwarded), headers.into_iter().map(header).collect());
+                    let effects = headers.into_iter().map(header).chain(kept).collect();
+                    return Step::pass(Gateway::Answering(forwarded), effects);
                 }
             }
         }
@@ -70,24 +78,45 @@ pub(super) fn close(state: Gateway, world: &mut World<'_>) -> Vec<Effect> {
             return vec![Effect::Count(Counter::Request(Labels { status: LEFT, ..labels }))];
         }
         Gateway::Reading(caller) | Gateway::Draining(caller, _) => (caller, LEFT, Vec::new()),
+        Gateway::Following(permitted) => {
+            if let Some(memo) = permitted.memo {
+                world.flights.leave(&memo.key, world.stream);
+            }
+            (permitted.caller, LEFT, Vec::new())
+        }
+        Gateway::Looking(permitted) => {
+            (permitted.caller, LEFT, permitted.lead.map(|lead| hand_over(lead, world)).unwrap_or_default())
+        }
         Gateway::Admitting(admitting) => {
-            let effects = admitting.asked.abandoned(world);
+            let mut effects = admitting.asked.abandoned(world);
+            effects.extend(admitting.permitted.lead.into_iter().flat_map(|lead| hand_over(lead, world)));
             (admitting.permitted.caller, LEFT, effects)
         }
-        Gateway::Answering(forwarded) => settle(*forwarded, world),
-        Gateway::Forwarded(forwarded) => {
-            let (caller, _, effects) = settle(*forwarded, world);
+        Gateway::Answering(mut forwarded) => {
+            let kept = remember(&mut forwarded, world);
+            let (caller, status, mut effects) = settle(*forwarded, world);
+            effects.extend(kept);
+            (caller, status, effects)
+        }
+        Gateway::Forwarded(mut forwarded) => {
+            let lead = forwarded.lead.take();
+            let (caller, _, mut effects) = settle(*forwarded, world);
+            effects.extend(lead.into_iter().flat_map(|lead| hand_over(lead, world)));
             (caller, LEFT, effects)
         }
     };
-    caller.place.leave(world);
+    if let Some(place) = caller.place {
+        place.leave(world);
+    }
     effects.push(Effect::Count(Counter::Request(Labels { status, ..caller.labels })));
     effects
 }
 
 /// Refuses a request that has a place.
 pub(super) fn dismiss(refusal: &Refusal, caller: Caller, headers: Headers, world: &World<'_>) -> Step<Gateway> {
-    caller.place.leave(world);
+    if let Some(place) = caller.place {
+        place.leave(world);
+    }
     refuse(refusal, caller.surface, caller.labels, headers)
 }
 
@@ -115,12 +144,45 @@ pub(super) fn reply(reply: Reply, labels: Labels) -> Step<Gateway> {
     Step::reply(Gateway::Ended(Labels { status: reply.status, ..labels }), reply)
 }
 
-/// No vendor answered.
-fn fail(refusal: &Refusal, forwarded: Forwarded, headers: Headers, world: &mut World<'_>) -> Step<Gateway> {
+/// No vendor answered: a kept answer is better than none, be it stale.
+fn fail(refusal: &Refusal, mut forwarded: Forwarded, mut headers: Headers, world: &mut World<'_>) -> Step<Gateway> {
+    let (memo, lead, note) = (forwarded.memo, forwarded.lead.take(), forwarded.note);
+    let delivery = world.exchanges.get(forwarded.exchange).map(|exchange| exchange.request.delivery());
     let (caller, _, effects) = settle(forwarded, world);
-    let mut step = dismiss(refusal, caller, headers, world);
+    let stale = memo
+        .filter(|_| refusal.is_outage())
+        .and_then(|memo| kept::here(&memo.key, world).filter(|entry| memo.tolerates(entry, world.now())));
+    let mut step = match (stale, delivery) {
+        (Some(entry), Some(delivery)) => {
+            let mut step = serve(caller, delivery, &entry, Rung::Stale, world);
+            step.effects.extend(lead.into_iter().flat_map(|lead| land(lead, Rc::new(entry.clone()), world)));
+            step
+        }
+        _ => {
+            headers.extend(note.map(|note| ("x-weir-cache", note.into())));
+            let mut step = dismiss(refusal, caller, headers, world);
+            step.effects.extend(note.map(|_| Effect::Count(Counter::Degraded(Rung::Error))));
+            step.effects.extend(lead.into_iter().flat_map(|lead| hand_over(lead, world)));
+            step
+        }
+    };
     step.effects.extend(effects);
     step
+}
+
+/// Keeps an answer that is whole, and gives it to all that wait for it. One that is not, or may not be kept, is nobody
+/// else's.
+fn remember(forwarded: &mut Forwarded, world: &mut World<'_>) -> Vec<Effect> {
+    let (memo, lead) = (forwarded.memo.take(), forwarded.lead.take());
+    let Some(memo) = memo else { return Vec::new() };
+    let number = forwarded.exchange;
+    let entry = kept::entry(number, &memo, world);
+    let mut effects: Vec<Effect> = entry.iter().flat_map(|entry| kept::told(kept::keep(&memo, entry, world))).collect();
+    effects.extend(lead.into_iter().flat_map(|lead| match &entry {
+        Some(entry) => land(lead, Rc::new(entry.clone()), world),
+        None => hand_over(lead, world),
+    }));
+    effects
 }
 
 /// The headers by which a client learns who answered.

@@ -7,7 +7,9 @@
 //! | `IdentifyingWhole` | that, and the whole body | what Redis knows of the key |
 //! | `Reading` | who calls, and what | the whole body |
 //! | `Draining` | that the body is too large | its end, which is refused |
-//! | `Admitting` | the request and its plan | what Redis says of its limits |
+//! | `Following` | the request and its plan | the answer to an identical one, or its turn |
+//! | `Looking` | the same | what another gateway puts into Redis |
+//! | `Admitting` | the same | what Redis says of its limits |
 //! | `Forwarded` | the exchange | a response from Envoy: an answer, or the end of all attempts |
 //! | `Answering` | the exchange, and that a vendor answered | the end of the stream, which counts it |
 //! | `Passing` | it is for Envoy's admin interface | that interface's response |
@@ -20,14 +22,18 @@
 mod arrival;
 mod consideration;
 mod departure;
+mod recollection;
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::auth::Digest;
 use crate::chat::Request;
 use crate::config::Key;
 use crate::flow::admission::{Admitted, Asked, Standings};
 use crate::flow::endpoint::Serves;
+use crate::flow::flight::{Lease, News};
+use crate::flow::kept::{Control, Memo};
 use crate::flow::load::Place;
 use crate::flow::{Effect, Flow, Part, Reads, Step, World};
 use crate::limit::Claim;
@@ -49,6 +55,10 @@ pub enum Gateway {
     Reading(Caller),
     /// The body is too large; so many bytes of it are swallowed.
     Draining(Caller, usize),
+    /// An identical request is on its way, and this one waits for its answer.
+    Following(Box<Permitted>),
+    /// An identical request of another gateway is on its way: Redis is asked for its answer from time to time.
+    Looking(Box<Permitted>),
     /// Redis is asked whether the request may go out.
     Admitting(Box<Admitting>),
     /// The request is with a vendor.
@@ -69,7 +79,9 @@ pub enum Gateway {
 pub struct Caller {
     surface: Surface,
     key: Rc<Key>,
-    place: Place,
+    /// Its place among the requests in flight; without one it only gets what is kept.
+    place: Option<Place>,
+    control: Control,
     labels: Labels,
 }
 
@@ -84,12 +96,20 @@ pub struct Stranger {
 
 /// A request that its caller may make, and that somebody can answer.
 #[derive(Debug)]
-struct Permitted {
+pub struct Permitted {
     caller: Caller,
     request: Request,
     /// The index of the model.
     model: usize,
     plan: Plan,
+    /// By what its answer is kept, if it may be.
+    memo: Option<Memo>,
+    /// What came of looking for a kept answer.
+    note: Option<&'static str>,
+    /// The right to ask in the name of identical requests.
+    lead: Option<Lease>,
+    /// How long it waits for an identical one.
+    until: Duration,
 }
 
 /// A request that waits for Redis.
@@ -98,6 +118,8 @@ pub struct Admitting {
     permitted: Permitted,
     claim: Claim,
     asked: Asked,
+    /// How many of the questions are about kept answers.
+    questions: usize,
 }
 
 /// A request that is with a vendor.
@@ -108,6 +130,9 @@ pub struct Forwarded {
     claim: Claim,
     admitted: Admitted,
     standings: Standings,
+    memo: Option<Memo>,
+    note: Option<&'static str>,
+    lead: Option<Lease>,
 }
 
 impl Flow for Gateway {
@@ -138,8 +163,13 @@ impl Flow for Gateway {
             Gateway::Identifying(stranger) => arrival::introduce(stranger, replies, world),
             Gateway::IdentifyingWhole(stranger, body) => arrival::introduce_whole(stranger, body, replies, world),
             Gateway::Admitting(admitting) => consideration::told(*admitting, replies, world),
+            Gateway::Looking(permitted) => recollection::told(permitted, replies, world),
             state => Step::pass(state, Vec::new()),
         }
+    }
+
+    fn hear(self, news: News, world: &mut World<'_>) -> Step<Gateway> {
+        recollection::hear(self, news, world)
     }
 
     fn closed(self, world: &mut World<'_>) -> Vec<Effect> {

@@ -1,0 +1,256 @@
+//! Between a request that is permitted and one that asks for its limits: whether it has to go out at all. A kept answer
+//! is given at once; whoever asks what is being asked already waits for that answer. Neither costs anything, so no limit
+//! is asked.
+//!
+//! The ladder, from the best answer to the worst: kept here, kept in Redis, that of an identical request, and, when no
+//! vendor has one, a kept one that is stale. Below it is the error.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::consideration::petition;
+use super::departure::{dismiss, reply};
+use super::{Caller, Gateway, Permitted};
+use crate::cache::{Entry, lease};
+use crate::chat::replay;
+use crate::chat::request::Delivery;
+use crate::flow::flight::{Leader, Lease, News};
+use crate::flow::kept::{self, Memo};
+use crate::flow::{Effect, Headers, Reply, Step, World};
+use crate::metric::{Counter, Rung};
+use crate::redis::{self, Command};
+use crate::refusal::Refusal;
+
+/// Looks for an answer that is there already, or on its way.
+pub(super) fn recollect(mut permitted: Permitted, world: &mut World<'_>) -> Step<Gateway> {
+    let found = world.config.models.get(permitted.model).ok_or(None).and_then(|model| {
+        let Permitted { caller, request, .. } = &permitted;
+        Memo::new(caller.control, &caller.key, model, request, world.config)
+    });
+    match found {
+        Ok(memo) => permitted.memo = Some(memo),
+        Err(note) => permitted.note = note,
+    }
+    let Some(memo) = permitted.memo else { return go_on(permitted, world) };
+    let kept = kept::here(&memo.key, world);
+    if let Some(entry) = kept.as_ref().filter(|entry| memo.welcomes(entry, world.now())) {
+        return give(permitted, entry, Rung::L1, world);
+    }
+    if permitted.caller.place.is_none()
+        && let Some(entry) = kept.filter(|entry| memo.tolerates(entry, world.now()))
+    {
+        return give(permitted, &entry, Rung::Stale, world);
+    }
+    permitted.note = Some(if memo.reads { "miss" } else { "bypass;no-cache" });
+    let merge = world.config.cache.as_ref().map_or(Duration::ZERO, |cache| cache.merge);
+    permitted.until = world.now().saturating_add(merge);
+    match memo.reads && permitted.caller.place.is_some() && merge > Duration::ZERO {
+        true => join(permitted, memo, world),
+        false => go_on(permitted, world),
+    }
+}
+
+/// Goes on to the limits; without a place only if that is what is wanted of it.
+fn go_on(permitted: Permitted, world: &mut World<'_>) -> Step<Gateway> {
+    match permitted.caller.place {
+        Some(_) => petition(permitted, world),
+        None => dismiss(&Refusal::overloaded((world.random)()), permitted.caller, Headers::new(), world),
+    }
+}
+
+/// Leads, or follows.
+fn join(mut permitted: Permitted, memo: Memo, world: &mut World<'_>) -> Step<Gateway> {
+    if !world.flights.has(&memo.key) {
+        let holder = (world.random)();
+        let (leader, lead) = match lease::take(world.store, &memo.key, holder, world.now(), permitted.until) {
+            lease::Claim::Mine => (Leader::Here, Some(Lease { key: memo.key, holder })),
+            lease::Claim::Taken => (Leader::Elsewhere, None),
+        };
+        world.flights.depart(memo.key, leader);
+        if lead.is_some() {
+            permitted.lead = lead;
+            return petition(permitted, world);
+        }
+    }
+    world.flights.follow(&memo.key, world.stream, permitted.until);
+    Step { effects: vec![Effect::Wait], ..Step::hold(Gateway::Following(Box::new(permitted))) }
+}
+
+/// What somebody who waits is told.
+pub(super) fn hear(state: Gateway, news: News, world: &mut World<'_>) -> Step<Gateway> {
+    match (state, news) {
+        (Gateway::Following(permitted), News::Answer(entry)) => give(*permitted, &entry, Rung::Merge, world),
+        (Gateway::Following(mut permitted), News::Lead(lease)) => {
+            permitted.lead = Some(lease);
+            petition(*permitted, world)
+        }
+        (Gateway::Following(permitted), News::Alone) => alone(*permitted, world),
+        (Gateway::Looking(permitted), _) => look(permitted, world),
+        (state, _) => Step::hold(state),
+    }
+}
+
+/// Goes out without asking for an answer once more.
+fn alone(mut permitted: Permitted, world: &mut World<'_>) -> Step<Gateway> {
+    if let Some(memo) = &mut permitted.memo {
+        memo.reads = false;
+    }
+    petition(permitted, world)
+}
+
+/// Asks Redis whether the gateway that is at it has the answer, or has given up.
+fn look(permitted: Box<Permitted>, world: &mut World<'_>) -> Step<Gateway> {
+    if world.now() >= permitted.until {
+        return alone(*permitted, world);
+    }
+    let commands = questions(&permitted, world);
+    Step { effects: vec![Effect::Ask(commands)], ..Step::hold(Gateway::Looking(permitted)) }
+}
+
+/// What Redis is asked about answers; to be read by [`hear_redis`].
+pub(super) fn questions(permitted: &Permitted, world: &World<'_>) -> Vec<Command> {
+    let Some(memo) = permitted.memo.filter(|memo| memo.reads && world.config.redis.is_some()) else {
+        return Vec::new();
+    };
+    let claim = permitted.lead.map(|lead| {
+        let left = permitted.until.saturating_sub(world.now()).as_millis().max(1).to_string();
+        let (place, holder) = (place(&lead), format!("{:016x}", lead.holder));
+        Command::new(&[b"SET", place.as_bytes(), holder.as_bytes(), b"NX", b"PX", left.as_bytes()])
+    });
+    std::iter::once(kept::question(&memo.key)).chain(claim).collect()
+}
+
+/// What follows from Redis's replies to [`questions`].
+pub(super) enum Heard {
+    /// An answer.
+    Answer(Entry),
+    /// Another gateway is at it.
+    Taken,
+    /// Nothing that helps.
+    Nothing,
+}
+
+/// Reads the replies to [`questions`].
+pub(super) fn hear_redis(permitted: &Permitted, replies: &[redis::Reply], world: &World<'_>) -> Heard {
+    let Some(memo) = permitted.memo else { return Heard::Nothing };
+    let entry = replies.first().and_then(|reply| kept::heard(&memo, reply));
+    if let Some(entry) = entry {
+        // A stale one may be needed later.
+        kept::keep_here(&memo, &entry, world);
+        if memo.welcomes(&entry, world.now()) {
+            return Heard::Answer(entry);
+        }
+    }
+    match replies.get(1) {
+        Some(redis::Reply::Nil) => Heard::Taken,
+        _ => Heard::Nothing,
+    }
+}
+
+/// What Redis says to somebody who waits for another gateway.
+pub(super) fn told(
+    permitted: Box<Permitted>,
+    replies: Option<Vec<redis::Reply>>,
+    world: &mut World<'_>,
+) -> Step<Gateway> {
+    let replies = replies.unwrap_or_default();
+    match hear_redis(&permitted, &replies, world) {
+        Heard::Answer(entry) => give(*permitted, &entry, Rung::L2, world),
+        Heard::Taken => wait(permitted, world),
+        Heard::Nothing => alone(*permitted, world),
+    }
+}
+
+/// Waits for another gateway.
+pub(super) fn wait(permitted: Box<Permitted>, world: &mut World<'_>) -> Step<Gateway> {
+    world.flights.look_again(world.stream);
+    Step { effects: vec![Effect::Wait], ..Step::hold(Gateway::Looking(permitted)) }
+}
+
+/// Gives a kept answer, to this one and to all that follow it.
+pub(super) fn give(permitted: Permitted, entry: &Entry, rung: Rung, world: &mut World<'_>) -> Step<Gateway> {
+    let Permitted { caller, request, memo, lead, .. } = permitted;
+    let landed = lead.map(|lead| land(lead, Rc::new(entry.clone()), world)).unwrap_or_default();
+    // Whoever led may have got a stale one.
+    let fresh = memo.is_some_and(|memo| memo.welcomes(entry, world.now()));
+    let rung = if rung == Rung::Merge && !fresh { Rung::Stale } else { rung };
+    serve(caller, request.delivery(), entry, rung, world).after(landed)
+}
+
+/// Answers with a kept answer.
+pub(super) fn serve(caller: Caller, delivery: Delivery, entry: &Entry, rung: Rung, world: &World<'_>) -> Step<Gateway> {
+    match answer(entry, delivery, rung, world) {
+        Some(answer) => handed(caller, answer, entry, rung, world),
+        None => dismiss(&Refusal::internal("a kept answer cannot be read"), caller, Headers::new(), world),
+    }
+}
+
+fn handed(caller: Caller, answer: Reply, entry: &Entry, rung: Rung, world: &World<'_>) -> Step<Gateway> {
+    let Caller { place, mut labels, .. } = caller;
+    if let Some(place) = place {
+        place.leave(world);
+    }
+    // What stands in Redis may name anybody.
+    let vendor = world.config.vendor(&entry.vendor).map_or("other", |(_, vendor)| &vendor.name);
+    vendor.clone_into(&mut labels.vendor);
+    let saved = Counter::Saved { vendor: labels.vendor.clone(), model: labels.model.clone() };
+    let mut step = reply(answer, labels);
+    step.effects.extend([Counter::Cache(rung.header()), Counter::Degraded(rung)].map(Effect::Count));
+    if entry.cost > 0 && rung != Rung::Stale {
+        step.effects.push(Effect::Add(saved, entry.cost));
+    }
+    step
+}
+
+/// A kept answer as the client wants it: whole, or as a stream.
+fn answer(entry: &Entry, delivery: Delivery, rung: Rung, world: &World<'_>) -> Option<Reply> {
+    let mut headers: Headers = vec![
+        ("x-weir-cache", rung.header().into()),
+        ("age", entry.age(world.now()).as_secs().to_string().into()),
+        ("x-weir-vendor", entry.vendor.clone().into()),
+        ("x-weir-model", entry.model.clone().into()),
+        ("x-weir-cost-usd", "0".into()),
+    ];
+    if rung == Rung::Stale {
+        headers.push(("warning", "110 - \"Response is Stale\"".into()));
+    }
+    let body = match delivery {
+        Delivery::Whole => {
+            headers.push(("content-type", "application/json".into()));
+            entry.answer.clone()
+        }
+        Delivery::Stream { usage } => {
+            headers.push(("content-type", "text/event-stream; charset=utf-8".into()));
+            headers.push(("cache-control", "no-cache".into()));
+            headers.push(("x-accel-buffering", "no".into()));
+            replay::events(&entry.answer, usage)?
+        }
+    };
+    Some(Reply { status: 200, headers, body })
+}
+
+/// Whoever leads has the answer: all that follow get it, and the lease is free.
+pub(super) fn land(lead: Lease, entry: Rc<Entry>, world: &mut World<'_>) -> Vec<Effect> {
+    let followers = world.flights.land(&lead.key);
+    let mut effects = free(lead, world);
+    effects.extend((!followers.is_empty()).then_some(Effect::Wake(followers, News::Answer(entry))));
+    effects
+}
+
+/// Whoever leads has no answer: the next one takes over, or the lease is free.
+pub(super) fn hand_over(lead: Lease, world: &mut World<'_>) -> Vec<Effect> {
+    match world.flights.succeed(&lead.key) {
+        Some(next) => vec![Effect::Wake(vec![next], News::Lead(lead))],
+        None => free(lead, world),
+    }
+}
+
+fn free(lead: Lease, world: &World<'_>) -> Vec<Effect> {
+    lease::release(world.store, &lead.key, lead.holder);
+    let tells = world.config.redis.is_some();
+    tells.then(|| Effect::Tell(vec![Command::new(&[b"DEL", place(&lead).as_bytes()])])).into_iter().collect()
+}
+
+fn place(lead: &Lease) -> String {
+    ["weir:lease:", &lead.key.hex()].concat()
+}
