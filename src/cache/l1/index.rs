@@ -3,6 +3,9 @@
 //! Use is not told in time but in insertions: the index counts them, and an entry remembers the count when it was last
 //! used. So a hit must be written down only if much has been inserted since the last that was, and while nothing is
 //! inserted a hit writes nothing.
+//!
+//! An entry is new until its first use, and counts as one that was used a while ago. Most questions are never asked
+//! again, so the answers to those that are should not be displaced by theirs.
 
 /// How many entries a set can have.
 pub const WAYS: usize = 128;
@@ -34,7 +37,7 @@ pub struct Index {
 struct Way {
     tag: u64,
     size: u32,
-    /// The clock when it was inserted or last known to be used.
+    /// The clock when it was last known to be used; while it is new, an earlier one.
     used: u32,
     /// In seconds since the Unix epoch.
     expires: u32,
@@ -134,9 +137,10 @@ impl Index {
             emptied.push(way);
         }
         let evicted = emptied.len() - expired;
+        let used = self.clock.wrapping_sub((self.entries().count() / NEW) as u32);
         let way = own.unwrap_or_else(|| self.free_way());
         if let Some(place) = self.ways.get_mut(way) {
-            *place = Some(Way { tag, size, used: self.clock, expires });
+            *place = Some(Way { tag, size, used, expires });
         }
         emptied.retain(|emptied| *emptied != way);
         Placement { way, emptied, evicted }
@@ -158,7 +162,8 @@ impl Index {
 
     /// Frees the way that was not used for longest.
     fn evict(&mut self) -> Option<usize> {
-        let (way, _) = self.entries().max_by_key(|(_, entry)| self.clock.wrapping_sub(entry.used))?;
+        // From the back, since of equals the last is the maximum, and new ways are taken from the front.
+        let (way, _) = self.entries().rev().max_by_key(|(_, entry)| self.clock.wrapping_sub(entry.used))?;
         self.free(way);
         Some(way)
     }
@@ -182,7 +187,7 @@ impl Index {
         self.ways.iter().position(|way| way.is_some_and(|entry| entry.tag == tag))
     }
 
-    fn entries(&self) -> impl Iterator<Item = (usize, &Way)> {
+    fn entries(&self) -> impl DoubleEndedIterator<Item = (usize, &Way)> {
         self.ways.iter().enumerate().filter_map(|(way, entry)| Some((way, entry.as_ref()?)))
     }
 
@@ -216,6 +221,10 @@ const WAY: usize = 8 + 3 * 4;
 const RECORD: usize = HEAD + WAYS * WAY;
 const FREE: Way = Way { tag: 0, size: 0, used: 0, expires: 0 };
 
+/// A new entry counts as one that was used when there was this part of the set still to be inserted: half. In
+/// `examples/hit_rate.rs` that spares one request in a hundred more than if it counted as just used.
+const NEW: usize = 2;
+
 /// A use is noted if more than this part of the set has been inserted since the last that was: one in four. The order
-/// of use is then right to a quarter of the set, which costs less than one hit in a hundred.
+/// of use is then right to a quarter of the set, and a new entry's first use is always noted.
 const RECENT: usize = 4;

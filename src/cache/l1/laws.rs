@@ -183,11 +183,23 @@ const ENTRIES: usize = SET_BYTES - (5 + 20 * WAYS) - 96 * (WAYS + 1);
 fn hits_do_not_write_unless_much_was_inserted() {
     let (l1, store) = one_set();
     (0..100).for_each(|number| assert_eq!(keep(&l1, &store, number, 1_000), Ok(0)));
+    assert!((0..100).all(|number| has(&l1, &store, number)));
     let before = store.saves.get();
-    (0..10).for_each(|_| assert!((75..100).all(|number| has(&l1, &store, number))));
+    (0..10).for_each(|_| assert!((0..100).all(|number| has(&l1, &store, number))));
     assert_eq!(store.saves.get(), before);
-    (0..10).for_each(|_| assert!(has(&l1, &store, 10)));
+    (100..140).for_each(|number| assert!(keep(&l1, &store, number, 1_000).is_ok()));
+    let before = store.saves.get();
+    (0..10).for_each(|_| assert!(has(&l1, &store, 50)));
     assert_eq!(store.saves.get(), before + 1);
+}
+
+#[test]
+fn what_is_asked_again_outlives_what_is_not() {
+    let (l1, store) = one_set();
+    for number in 0..5_000 {
+        assert!(keep(&l1, &store, number, 3_000).is_ok());
+        assert!((0..40.min(number)).all(|asked| has(&l1, &store, asked)), "{number}");
+    }
 }
 
 #[test]
@@ -398,19 +410,20 @@ proptest! {
         for (number, insert) in uses {
             if insert {
                 inserted += 1;
+                used.remove(&number);
                 keep(&l1, &store, number, ENTRIES / 20).unwrap();
-            }
-            if has(&l1, &store, number) {
+                let index = index_of(&store);
+                let here = |number: &u64| index.find(l1.place(&key(*number)).1, 0).is_some();
+                let gone = used.keys().copied().find(|known| !here(known));
+                if let Some(when) = gone.and_then(|gone| used.remove(&gone)) {
+                    let oldest = used.values().min().unwrap();
+                    prop_assert!(when <= oldest + 20 / 4, "{when}, {oldest}");
+                }
+                prop_assert!(here(&number) && used.keys().all(here) && used.len() < 20);
+                used.insert(number, inserted - used.len() as i64 / 2);
+            } else if has(&l1, &store, number) {
                 used.insert(number, inserted);
             }
-            let index = index_of(&store);
-            let here = |number: &u64| index.find(l1.place(&key(*number)).1, 0).is_some();
-            let gone = used.keys().copied().find(|known| !here(known));
-            if let Some(when) = gone.and_then(|gone| used.remove(&gone)) {
-                let oldest = used.values().min().unwrap();
-                prop_assert!(when <= oldest + 20 / 4, "{when}, {oldest}");
-            }
-            prop_assert!(used.keys().all(here) && used.len() <= 20);
         }
     }
 

@@ -59,7 +59,7 @@ impl NotKept {
     }
 }
 
-/// What is used unless the configuration says otherwise: some 16,000 answers of 4 KB.
+/// What is used unless the configuration says otherwise: some 15,000 answers of 4 KB.
 pub const DEFAULT_BYTES: u64 = 64 << 20;
 
 /// The least that a configuration may ask for: four sets. With fewer, a few large answers displace all others.
