@@ -5,7 +5,8 @@ the one Envoy process between the load and the vendor, per request, and how many
 round in another order, because a machine is not the same from minute to minute; a ratio is the median of the rounds'.
 
 Besides plain Weir there is Weir with limits: a key with every kind of limit and budget, none of which is ever reached,
-once decided by the Envoy itself and once by a Redis.
+once decided by the Envoy itself and once by a Redis; and Weir that keeps answers: always asked the same (hit), and always
+something else, with a Redis (miss).
 
     make bench                          all of them
     bench.py --only weir limited        some, for example what limits cost
@@ -44,7 +45,7 @@ ANSWER = json.dumps({
     "usage": {"prompt_tokens": 180, "completion_tokens": 140, "total_tokens": 320},
 })
 ASKED = json.dumps({
-    "model": MODEL, "temperature": 0.7, "max_tokens": 200,
+    "model": MODEL, "temperature": 0.7, "max_tokens": 200, "user": "SEED",
     "messages": [{"role": "system", "content": "You are a careful reader."},
                  {"role": "user", "content": "What does this mean? " * 43}],
 })
@@ -94,9 +95,10 @@ def bare_config(port, admin, vendor):
     return bootstrap(port, admin, manager(route), [cluster])
 
 
-def weir_config(port, admin, vendor, entry, limits=None, redis=None):
+def weir_config(port, admin, vendor, entry, limits=None, redis=None, cache=None):
     return {
         **({"redis": {"urls": [redis]}} if redis else {}),
+        **({"cache": cache} if cache else {}),
         "listen": f"127.0.0.1:{port}", "admin": f"127.0.0.1:{admin}",
         "vendors": [{"name": "openai", "kind": "openai", "url": f"http://127.0.0.1:{vendor}/v1",
                      "credential": {"env": "BENCH_CREDENTIAL"}}],
@@ -109,6 +111,9 @@ LIMITS = {
     "limits": {"requests": {"rate": "1000000/s"}, "tokens": {"rate": "1000000000/s"}, "concurrent": 10_000},
     "budget_usd": {"hour": 1_000_000, "day": 1_000_000, "month": 1_000_000},
 }
+
+
+CACHE = {"ttl": "1h"}
 
 
 class Plain:
@@ -181,10 +186,15 @@ def spent(pid):
     return (int(fields[11]) + int(fields[12])) / TICK
 
 
-def load(port, key, seconds, connections):
+def asked(name):
+    """What is asked: the same again and again where it is to be answered from what is kept, else always another."""
+    return ASKED.replace("SEED", "000000000000") if name == "hit" else ASKED.replace('"user"', '"stop"')
+
+
+def load(name, port, key, seconds, connections):
     """One round of load: requests, seconds, and latencies in microseconds."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", HERE / "post.lua", f"http://127.0.0.1:{port}{PATH}"]
-    env = {**os.environ, "BENCH_BODY": ASKED, "BENCH_KEY": key}
+    env = {**os.environ, "BENCH_BODY": asked(name), "BENCH_KEY": key}
     told = subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
     return json.loads(told.splitlines()[-1])
 
@@ -201,14 +211,18 @@ def headers(key):
 
 
 def round_of(name, target, vendor, options):
-    """One measurement. Every request must have been answered by the vendor, and with a 200."""
+    """One measurement. Every request must have been answered with a 200, and by the vendor, or else never by it."""
     check(name, target.port, options.key)
-    load(target.port, options.key, 1, options.connections)
+    load(name, target.port, options.key, 1, options.connections)
     answered, cpu = vendor.answered(), spent(target.pid)
-    result = load(target.port, options.key, options.seconds, options.connections)
+    result = load(name, target.port, options.key, options.seconds, options.connections)
     cpu, answered = spent(target.pid) - cpu, vendor.answered() - answered
     if result["errors"]:
         raise SystemExit(f"{name}: {result['errors']} of {result['requests']} requests went wrong")
+    if name == "hit":
+        if answered:
+            raise SystemExit(f"{name}: the vendor gave {answered} answers")
+        answered = result["requests"]
     if answered < result["requests"]:
         raise SystemExit(f"{name}: {result['requests']} answers, but the vendor gave {answered}")
     # Requests that were still open when the load stopped cost CPU too: divide by those that the vendor answered.
@@ -221,7 +235,7 @@ def middle(rounds, name):
 
 
 # What each is compared with.
-BASIS = {"bare": None, "weir": "bare", "limited": "weir", "shared": "weir"}
+BASIS = {"bare": None, "weir": "bare", "limited": "weir", "shared": "weir", "hit": "bare", "miss": "weir"}
 
 
 def summary(results, options):
@@ -270,7 +284,8 @@ def main():
         if "bare" in options.only:
             config = bare_config(free_port(), free_port(), vendor.port)
             targets["bare"] = stack.enter_context(Plain("bare", directory, config))
-        variants = {"weir": {}, "limited": {"limits": LIMITS}, "shared": {"limits": LIMITS, "redis": True}}
+        variants = {"weir": {}, "limited": {"limits": LIMITS}, "shared": {"limits": LIMITS, "redis": True},
+                    "hit": {"cache": CACHE}, "miss": {"cache": CACHE, "redis": True}}
         for name in [name for name in variants if name in options.only]:
             variant = variants[name]
             if "redis" in variant:
