@@ -12,6 +12,7 @@ use proxy_wasm::types::MetricType;
 
 use crate::auth;
 use crate::config::Config;
+use crate::flow::batch::Shelf;
 use crate::flow::books::Books;
 use crate::flow::exchange::Exchanges;
 use crate::flow::{Head, World, party};
@@ -30,6 +31,7 @@ pub struct Worker {
     config: Rc<Config>,
     exchanges: Exchanges,
     books: Books,
+    shelf: Shelf,
     keys: auth::Memory,
     counters: HashMap<String, u32>,
 }
@@ -43,8 +45,8 @@ pub fn configure(config: Config) {
             Some(worker) => worker.config = config,
             None => {
                 let exchanges = Exchanges::new(clock().as_nanos() as u64);
-                let (books, keys, counters) = Default::default();
-                *slot = Some(Worker { config, exchanges, books, keys, counters });
+                let (books, shelf, keys, counters) = Default::default();
+                *slot = Some(Worker { config, exchanges, books, shelf, keys, counters });
             }
         }
     });
@@ -53,9 +55,9 @@ pub fn configure(config: Config) {
 /// Runs `step` with what it may look at; `None` before the configuration is here.
 pub fn with_world<R>(head: fn() -> Head, step: impl FnOnce(&mut World<'_>) -> R) -> Option<R> {
     WORKER.with_borrow_mut(|slot| {
-        let Worker { config, exchanges, books, keys, .. } = slot.as_mut()?;
+        let Worker { config, exchanges, books, shelf, keys, .. } = slot.as_mut()?;
         let (store, moment) = (&SharedData, OnceCell::new());
-        Some(step(&mut World { config, exchanges, keys, store, books, random, moment, clock, head, exchange }))
+        Some(step(&mut World { config, exchanges, keys, store, books, shelf, random, moment, clock, head, exchange }))
     })
 }
 

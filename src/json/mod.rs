@@ -70,6 +70,11 @@ impl Doc {
     pub fn text(&self) -> &str {
         &self.text
     }
+
+    /// The text alone, for whoever has remembered the spans that matter.
+    pub fn into_text(self) -> String {
+        self.text
+    }
 }
 
 /// A cursor to one value of a [`Doc`].

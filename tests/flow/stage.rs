@@ -8,7 +8,9 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use weir::auth;
 use weir::config::{Config, Key, parse_json};
+use weir::flow::batch::Shelf;
 use weir::flow::books::Books;
+use weir::flow::call::{Call, Outcome};
 use weir::flow::exchange::{Exchanges, Source};
 use weir::flow::gateway::Gateway;
 use weir::flow::vendor::Vendor;
@@ -36,6 +38,7 @@ pub struct Stage {
     pub keys: auth::Memory,
     pub store: Memory,
     pub books: Books,
+    pub shelf: Shelf,
     /// What was counted besides requests.
     pub counted: Vec<String>,
 }
@@ -69,6 +72,7 @@ impl Stage {
             keys: auth::Memory::default(),
             store: Memory::default(),
             books: Books::default(),
+            shelf: Shelf::default(),
             counted: Vec::new(),
         }
     }
@@ -142,6 +146,7 @@ pub struct Client<'s> {
     response: Message,
     answer: Option<Message>,
     asked: Vec<Command>,
+    calls: Vec<Call>,
     verdict: Verdict,
     counted: Vec<String>,
     logged: Vec<String>,
@@ -160,6 +165,7 @@ impl<'s> Client<'s> {
             response: Message::default(),
             answer: None,
             asked: Vec::new(),
+            calls: Vec::new(),
             verdict: Verdict::Hold,
             counted: Vec::new(),
             logged: Vec::new(),
@@ -171,6 +177,18 @@ impl<'s> Client<'s> {
         let word = |word: &[u8]| String::from_utf8_lossy(word).into_owned();
         let words = |command: Command| command.words(Naming::Digest).map(word).collect();
         std::mem::take(&mut self.asked).into_iter().map(words).map(|words: Vec<_>| words.join(" ")).collect()
+    }
+
+    /// The calls that were made since this was last looked at.
+    pub fn calls(&mut self) -> Vec<Call> {
+        std::mem::take(&mut self.calls)
+    }
+
+    /// A call comes back.
+    pub fn call_returns(&mut self, number: usize, outcome: Outcome) {
+        at_hand(&self.headers);
+        self.gateway(|flow, world| flow.answered(number, outcome, world));
+        assert_eq!(self.verdict, Verdict::Hold, "nothing of a batch goes to Envoy's router");
     }
 
     /// Redis answers, or does not; whether the request goes on.
@@ -378,6 +396,10 @@ impl<'s> Client<'s> {
                 assert_eq!(self.verdict, Verdict::Hold, "only a stream on hold can be told");
                 self.asked.extend(commands);
             }
+            Effect::Call(call) => {
+                assert_eq!(self.verdict, Verdict::Hold, "only a stream on hold can be answered");
+                self.calls.push(call);
+            }
             Effect::Log(_, text) => self.logged.push(text),
             Effect::ClearRouteCache | Effect::Tell(_) => {}
         }
@@ -402,6 +424,7 @@ fn world(stage: &mut Stage) -> World<'_> {
         keys: &mut stage.keys,
         store: &stage.store,
         books: &stage.books,
+        shelf: &stage.shelf,
         random: || 0,
         moment: Default::default(),
         clock: || Duration::from_secs(NOW.get()),

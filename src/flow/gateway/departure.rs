@@ -4,7 +4,7 @@
 //! Every answer that is no success is made here, out of what the exchange says of its attempts: whatever Envoy or a
 //! vendor sent instead is replaced as a whole.
 
-use super::{Caller, Forwarded, Gateway, Stranger};
+use super::{Caller, Forwarded, Gateway, Stranger, gathering};
 use crate::account;
 use crate::chat::request::Delivery;
 use crate::config::Config;
@@ -54,6 +54,7 @@ pub(super) fn interrupt(state: Gateway, world: &World<'_>) -> Step<Gateway> {
             refuse(&refusal(), surface, labels, Headers::new())
         }
         Gateway::Reading(caller) | Gateway::Draining(caller, _) => dismiss(&refusal(), caller, Headers::new(), world),
+        Gateway::Gathering(gathering) => gathering::interrupt(*gathering, &refusal(), world),
         state => Step::pass(state, Vec::new()),
     }
 }
@@ -74,6 +75,7 @@ pub(super) fn close(state: Gateway, world: &mut World<'_>) -> Vec<Effect> {
             let effects = admitting.asked.told(None, world).dismissed(world);
             (admitting.permitted.caller, LEFT, effects)
         }
+        Gateway::Gathering(gathering) => (gathering::abandon(*gathering, world), LEFT, Vec::new()),
         Gateway::Answering(forwarded) => settle(*forwarded, world),
         Gateway::Forwarded(forwarded) => {
             let (caller, _, effects) = settle(*forwarded, world);

@@ -8,18 +8,21 @@
 //! | `Reading` | who calls, and what | the whole body |
 //! | `Draining` | that the body is too large | its end, which is refused |
 //! | `Admitting` | the request and its plan | what Redis says of its limits |
+//! | `Gathering` | the requests of a batch, and which of their answers are here | the other answers |
 //! | `Forwarded` | the exchange | a response from Envoy: an answer, or the end of all attempts |
 //! | `Answering` | the exchange, and that a vendor answered | the end of the stream, which counts it |
 //! | `Passing` | it is for Envoy's admin interface | that interface's response |
 //! | `Ended` | what the client got | the end of the stream, which counts it |
 //! | `Closed` | nothing | nothing |
 //!
-//! A request comes as far as `Reading` or `Draining` in `arrival`, from there to `Forwarded` in `consideration`; what
-//! the client gets, wherever its request ends, is made in `departure`. All transitions are in these three.
+//! A request comes as far as `Reading` or `Draining` in `arrival`, from there to `Forwarded` in `consideration`, or, if
+//! it is a batch, to its end in `gathering`; what the client gets, wherever its request ends, is made in `departure`. All
+//! transitions are in these four.
 
 mod arrival;
 mod consideration;
 mod departure;
+mod gathering;
 
 use std::rc::Rc;
 
@@ -27,6 +30,8 @@ use crate::auth::Digest;
 use crate::chat::Request;
 use crate::config::Key;
 use crate::flow::admission::{Admitted, Asked, Standings};
+use crate::flow::batch::Batch;
+use crate::flow::call;
 use crate::flow::endpoint::Serves;
 use crate::flow::load::Place;
 use crate::flow::{Effect, Flow, Part, Reads, Step, World};
@@ -51,6 +56,8 @@ pub enum Gateway {
     Draining(Caller, usize),
     /// Redis is asked whether the request may go out.
     Admitting(Box<Admitting>),
+    /// The requests of a batch are under way.
+    Gathering(Box<Gathering>),
     /// The request is with a vendor.
     Forwarded(Box<Forwarded>),
     /// A vendor's answer is on its way to the client.
@@ -67,6 +74,7 @@ pub enum Gateway {
 /// Who is calling, and in which shape it wants its errors.
 #[derive(Debug)]
 pub struct Caller {
+    wants: Serves,
     surface: Surface,
     key: Rc<Key>,
     place: Place,
@@ -98,6 +106,13 @@ pub struct Admitting {
     permitted: Permitted,
     claim: Claim,
     asked: Asked,
+}
+
+/// A batch that waits for its answers.
+#[derive(Debug)]
+pub struct Gathering {
+    caller: Caller,
+    batch: Batch,
 }
 
 /// A request that is with a vendor.
@@ -139,6 +154,13 @@ impl Flow for Gateway {
             Gateway::IdentifyingWhole(stranger, body) => arrival::introduce_whole(stranger, body, replies, world),
             Gateway::Admitting(admitting) => consideration::told(*admitting, replies, world),
             state => Step::pass(state, Vec::new()),
+        }
+    }
+
+    fn answered(self, number: usize, outcome: call::Outcome, world: &mut World<'_>) -> Step<Gateway> {
+        match self {
+            Gateway::Gathering(gathering) => gathering::answered(*gathering, number, outcome, world),
+            state => Step::hold(state),
         }
     }
 
