@@ -89,8 +89,7 @@ impl Batch {
             cluster: INNER,
             headers: headers(&head, number),
             body: self.text.get(span).unwrap_or_default().as_bytes().to_vec(),
-            // Envoy counts in milliseconds, and what comes back must find the deadline passed.
-            timeout: left.saturating_add(Duration::from_millis(1)),
+            timeout: left.saturating_add(GRACE),
         };
         turn.into_iter().map(call).collect()
     }
@@ -141,14 +140,17 @@ impl Batch {
     }
 
     /// The answer to a call, as long as it is one.
-    fn understand(&self, outcome: call::Outcome, world: &World<'_>) -> Result<Answer, Refusal> {
+    fn understand(&mut self, outcome: call::Outcome, world: &World<'_>) -> Result<Answer, Refusal> {
         let Some(Returned { status, body }) = outcome else {
             return Err(if world.now() >= self.deadline { late(world) } else { Refusal::item_lost() });
         };
         match String::from_utf8(body).ok().filter(|body| serde_json::from_str::<IgnoredAny>(body).is_ok()) {
             Some(body) => Ok(Answer { status, body }),
-            // The gateway's own is JSON; this one is from Envoy, which gave the call up.
-            None if status == 504 => Err(late(world)),
+            // The gateway's own is JSON; this one is from Envoy, whose clock says that the time is up.
+            None if status == 504 => {
+                self.give_up(&late(world));
+                Err(late(world))
+            }
             None => Err(Refusal::item_lost()),
         }
     }
@@ -271,6 +273,9 @@ const MOST: usize = 64;
 const MOST_HELD: usize = 64 << 20;
 /// Of a worker's memory, which ends at 1 GiB, so much that writing the list, and the rest of the traffic, have room.
 const SHELF: usize = 256 << 20;
+/// By so much Envoy gives a call up later than at the deadline. Its timers count from where its loop last looked at the
+/// clock, and strike early by that, but what comes back is to find the deadline passed.
+const GRACE: Duration = Duration::from_millis(50);
 /// `{"status":200,"body":},`
 const FRAME: usize = 24;
 

@@ -62,7 +62,7 @@ fn each_request_becomes_a_request() {
         ":method: POST, :path: /api/chat/completions, :authority: weir.test, content-type: application/json, \
          x-api-key: all, x-request-id: r-1"
     );
-    assert_eq!((calls[0].cluster, calls[0].timeout.as_millis()), ("weir_inner", 600_001));
+    assert_eq!((calls[0].cluster, calls[0].timeout.as_millis()), ("weir_inner", 600_050));
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn at_the_deadline_nothing_more_is_called() {
     pass_seconds(599);
     client.call_returns(0, returned(200, "0"));
     let last = client.calls();
-    assert_eq!((numbers(&last), last[0].timeout.as_millis()), (vec![16], 1001), "what is left of the time");
+    assert_eq!((numbers(&last), last[0].timeout.as_millis()), (vec![16], 1050), "what is left of the time");
     pass_seconds(1);
     client.call_returns(1, None);
     assert!(client.calls().is_empty());
@@ -177,6 +177,19 @@ fn at_the_deadline_nothing_more_is_called() {
     expected[0] = r#"{"status":200,"body":0}"#;
     expected[3] = r#"{"status":504,"body":{"error":"openai took too long"}}"#;
     assert_eq!(client.answer().text(), std::str::from_utf8(&list(&expected)).unwrap());
+}
+
+#[test]
+fn a_call_that_envoy_gives_up_is_the_deadline() {
+    let mut stage = Stage::new();
+    let mut client = stage.client(BATCH, different(20));
+    client.calls();
+    client.call_returns(0, returned(504, "upstream request timeout"));
+    assert!(client.calls().is_empty(), "Envoy's clock is ahead of ours");
+    (1..16).for_each(|number| client.call_returns(number, returned(200, "1")));
+    let statuses: Vec<_> =
+        client.answer().text().split("\"status\":").skip(1).filter_map(|rest| rest.get(..3)).collect();
+    assert_eq!(statuses, [vec!["504"], vec!["200"; 15], vec!["504"; 4]].concat());
 }
 
 #[test]
