@@ -220,6 +220,24 @@ impl Refusal {
         Refusal::new(504, "total_timeout", SERVER, message).code("timeout")
     }
 
+    /// 504: a request of a batch has no answer when the batch has to be over.
+    pub fn batch_timeout(limit: Duration) -> Refusal {
+        let message = format!("no answer within {} seconds (routing.batch_timeout)", limit.as_secs_f64());
+        Refusal::new(504, "batch_timeout", SERVER, message).code("timeout")
+    }
+
+    /// 502: the answers of a batch are together larger than the gateway holds.
+    pub fn batch_too_large(limit: usize) -> Refusal {
+        let message = format!("the answers of this batch are larger than {} MiB: send a smaller one", limit >> 20);
+        Refusal::new(502, "batch_too_large", SERVER, message).code("batch_too_large")
+    }
+
+    /// 502: what came of a request of a batch is no answer.
+    pub fn item_lost() -> Refusal {
+        let message = "the answer to this request was lost inside the gateway, or is too large";
+        Refusal::new(502, "item_lost", SERVER, message).code("answer_lost")
+    }
+
     /// What a failed call to a vendor becomes; the table is in [`crate::vendor::failure`].
     pub fn upstream(status: u16, reason: &'static str, kind: &str, code: &str, message: String) -> Refusal {
         Refusal::new(status, reason, kind, message).code(code)

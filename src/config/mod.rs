@@ -215,6 +215,8 @@ pub struct Routing {
     pub idle_timeout: Duration,
     /// How long a request may take in all.
     pub total_timeout: Duration,
+    /// How long a batch of requests may take in all.
+    pub batch_timeout: Duration,
 }
 
 /// Bounds on what clients may ask.

@@ -55,6 +55,7 @@ fn a_good_configuration_is_ready_to_use() {
     assert_eq!(config.keys[0].models, Permission::Only(vec![1]));
     assert_eq!(config.keys[1].models, Permission::All);
     assert_eq!((config.routing.attempts, config.routing.total_timeout.as_secs()), (3, 600));
+    assert_eq!(config.routing.batch_timeout, config.routing.total_timeout);
     assert_eq!(config.limits.body_bytes, 8 << 20);
 }
 
@@ -192,6 +193,7 @@ fn names_every_mistake_with_its_path() {
         ("/routing", json!({"attempts": 0}), "routing.attempts: must be between 1 and 10"),
         ("/routing", json!({"attempts": 11}), "routing.attempts: must be between 1 and 10"),
         ("/routing", json!({"idle_timeout": "0s"}), "routing.idle_timeout: must be between 1ms and 24h"),
+        ("/routing", json!({"batch_timeout": "25h"}), "routing.batch_timeout: must be between 1ms and 24h"),
         (
             "/routing",
             json!({"total_timeout": "10s"}),

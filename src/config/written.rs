@@ -205,6 +205,9 @@ pub struct Routing {
     pub idle_timeout: Span,
     /// How long a request may take in all.
     pub total_timeout: Span,
+    /// How long a batch of requests may take in all; as long as a request if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_timeout: Option<Span>,
 }
 
 /// `limits`.
@@ -257,6 +260,7 @@ impl Default for Routing {
             first_token_timeout: seconds(20),
             idle_timeout: seconds(60),
             total_timeout: seconds(600),
+            batch_timeout: None,
         }
     }
 }

@@ -75,6 +75,7 @@ mod tests {
             keys: &mut Default::default(),
             store: &Memory::default(),
             books: &Default::default(),
+            shelf: &Default::default(),
             random: || 0,
             moment: Default::default(),
             clock: || std::time::Duration::ZERO,

@@ -13,6 +13,8 @@ use crate::refusal::Refusal;
 pub enum Serves {
     /// Chat completions, by a vendor.
     Chat,
+    /// Many of them at once.
+    Batch,
     /// The list of models.
     Models,
     /// The health page.
@@ -22,13 +24,19 @@ pub enum Serves {
 }
 
 /// Path, method, purpose: `docs/api.md` documents each row.
-pub const ENDPOINTS: [(&str, &str, Serves); 5] = [
-    ("/api/chat/completions", "POST", Serves::Chat),
+pub const ENDPOINTS: [(&str, &str, Serves); 6] = [
+    (CHAT, "POST", Serves::Chat),
+    (BATCH, "POST", Serves::Batch),
     ("/v1/chat/completions", "POST", Serves::Chat),
     ("/v1/models", "GET", Serves::Models),
     ("/health", "GET", Serves::Health),
     ("/metrics", "GET", Serves::Metrics),
 ];
+
+/// Where the requests of a batch are served, one by one.
+pub const CHAT: &str = "/api/chat/completions";
+/// Where batches are served.
+pub const BATCH: &str = "/api/chat/completions/batch";
 
 /// What a method does at a path: the path without its query.
 pub fn find(method: &str, path: &str) -> Result<Serves, Refusal> {

@@ -33,9 +33,10 @@ impl Place {
 }
 
 /// After how long a request is forgotten whose stream ended without a word, because its worker was torn down: the time to
-/// send a body, and then as long as an answer may take.
+/// send a body, and then as long as an answer may take, or a whole batch of them.
 pub fn lease(world: &World<'_>) -> std::time::Duration {
-    world.config.routing.total_timeout.saturating_add(SENDING)
+    let routing = &world.config.routing;
+    routing.total_timeout.max(routing.batch_timeout).saturating_add(SENDING)
 }
 
 const OVER: Settlement = Settlement { requests: 1, tokens: 0, usd: NanoUsd(0) };

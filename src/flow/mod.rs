@@ -9,9 +9,11 @@
 //! and settles what is open; nothing here reads a clock, a header or a buffer except through its arguments.
 
 pub mod admission;
+pub mod batch;
 pub mod bill;
 pub mod books;
 pub mod bridge;
+pub mod call;
 mod denial;
 pub mod echo;
 pub mod endpoint;
@@ -33,7 +35,9 @@ use crate::config::Config;
 use crate::metric::Counter;
 use crate::redis;
 use crate::store::Store;
+use batch::Shelf;
 use books::Books;
+use call::Call;
 use exchange::Exchanges;
 use flight::{Flights, News, Stream};
 
@@ -59,6 +63,11 @@ pub trait Flow: Default + Sized {
 
     /// What a stream that [waits](Effect::Wait) is told. It goes on if the step passes.
     fn hear(self, _: News, _: &mut World<'_>) -> Step<Self> {
+        Step::pass(self, Vec::new())
+    }
+
+    /// What came of the [`Effect::Call`] with this number. The stream is on hold until then, as it is for Redis.
+    fn answered(self, _: usize, _: call::Outcome, _: &mut World<'_>) -> Step<Self> {
         Step::pass(self, Vec::new())
     }
 
@@ -149,6 +158,9 @@ pub enum Effect {
     Ask(Vec<redis::Command>),
     /// Tell Redis, whatever it answers. It may be told more than once, if it is not certain that it heard.
     Tell(Vec<redis::Command>),
+    /// Make a call; what comes of it is [`Flow::answered`]. Only of a stream that holds its request. It goes on when the
+    /// stream ends, and nobody hears of it then.
+    Call(Call),
     /// Wait for [`Flow::hear`]. Only of a stream that holds its request.
     Wait,
     /// Tell streams of this worker that wait.
@@ -200,6 +212,8 @@ pub struct World<'w> {
     pub store: &'w dyn Store,
     /// What this worker has yet to write into some of them.
     pub books: &'w Books,
+    /// How much of answers the batches on this worker hold.
+    pub shelf: &'w Shelf,
     /// Draws a random number.
     pub random: fn() -> u64,
     /// When the event happens, once somebody has asked.

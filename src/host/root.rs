@@ -14,7 +14,7 @@ use crate::flow::flight;
 use crate::flow::gateway::Gateway;
 use crate::flow::vendor::Vendor;
 use crate::host::stream::Stream;
-use crate::host::{redis, waiting, worker};
+use crate::host::{calls, redis, waiting, worker};
 
 /// Of the gateway role, for whatever waits. It is never switched off: it costs some microseconds, and in return nothing
 /// depends on somebody having set a timer.
@@ -45,7 +45,9 @@ enum Role {
 
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, size: usize, _: usize) {
-        redis::ended(self.id, token, headers, size);
+        if !calls::ended(self.id, token, headers, size) {
+            redis::ended(self.id, token, headers, size);
+        }
     }
 }
 

@@ -7,9 +7,10 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, LogLevel, MapType};
 
+use crate::flow::call::Outcome;
 use crate::flow::flight::News;
 use crate::flow::{Effect, Flow, Head, Part, ROUTE, Reads, Reply as Answer, Step, Verdict, World};
-use crate::host::{redis, waiting, worker};
+use crate::host::{calls, redis, waiting, worker};
 use crate::redis::Reply;
 
 /// A stream in a role.
@@ -95,45 +96,50 @@ impl<F: Flow + 'static> Seat<F> {
         reads
     }
 
-    /// One step, and the next one if it asks Redis in vain.
+    /// One step, and the next ones if it asks or calls in vain.
     fn step(self: &Rc<Self>, half: Half, step: impl FnOnce(F, &mut World<'_>) -> Step<F>) -> Verdict {
         let mut next = worker::with_world(self.id, half.head(), |world| step(self.flow.take(), world));
+        let mut vain = Vec::new();
         while let Some(Step { state, verdict, effects }) = next {
             self.flow.set(state);
-            if self.apply(effects) == Asked::InVain {
-                next = worker::with_world(self.id, half.head(), |world| self.flow.take().told(None, world));
-            } else {
-                return verdict;
-            }
+            self.apply(effects, &mut vain);
+            let Some(vain) = vain.pop() else { return verdict };
+            next = worker::with_world(self.id, half.head(), |world| match vain {
+                Vain::Question => self.flow.take().told(None, world),
+                Vain::Call(number) => self.flow.take().answered(number, None, world),
+            });
         }
         Verdict::Pass
     }
 
-    fn apply(self: &Rc<Self>, effects: Vec<Effect>) -> Asked {
-        let mut asked = Asked::Nothing;
+    fn apply(self: &Rc<Self>, effects: Vec<Effect>, vain: &mut Vec<Vain>) {
         for effect in effects {
             match effect {
                 Effect::Ask(commands) => {
                     let seat = Rc::<Seat<F>>::clone(self);
                     if !redis::ask(self.id, seat, commands) {
-                        asked = Asked::InVain;
+                        vain.push(Vain::Question);
+                    }
+                }
+                Effect::Call(call) => {
+                    let seat = Rc::<Seat<F>>::clone(self);
+                    if !calls::make(self.id, seat, &call) {
+                        vain.push(Vain::Call(call.number));
                     }
                 }
                 Effect::Wait => waiting::wait(self.id, Rc::<Seat<F>>::clone(self)),
                 effect => apply(self.id, effect),
             }
         }
-        asked
     }
 }
 
-/// What a step's questions came to.
-#[derive(PartialEq, Eq)]
-enum Asked {
-    /// There was none, or an answer will come.
-    Nothing,
-    /// There will be no answer.
-    InVain,
+/// What will not be answered.
+enum Vain {
+    /// A question to Redis.
+    Question,
+    /// The call with this number.
+    Call(usize),
 }
 
 impl<F: Flow + 'static> redis::Waiting for Seat<F> {
@@ -152,11 +158,24 @@ impl<F: Flow + 'static> waiting::Listener for Seat<F> {
     }
 }
 
+impl<F: Flow + 'static> calls::Calling for Seat<F> {
+    fn answered(self: Rc<Self>, number: usize, outcome: Outcome) {
+        if self.step(Half::Request, |flow, world| flow.answered(number, outcome, world)) == Verdict::Pass {
+            let _ = hostcalls::resume_http_request();
+        }
+    }
+}
+
 impl<F: Flow + 'static> Context for Stream<F> {
+    fn on_http_call_response(&mut self, token: u32, headers: usize, size: usize, _: usize) {
+        calls::ended(self.seat.id, token, headers, size);
+    }
+
     fn on_done(&mut self) -> bool {
         let id = self.seat.id;
         redis::forget(id);
         waiting::forget(id);
+        calls::forget(id);
         let flow = self.seat.flow.take();
         let effects = worker::with_world(id, Half::Response.head(), |world| flow.closed(world)).unwrap_or_default();
         effects.into_iter().for_each(|effect| apply(id, effect));
@@ -233,7 +252,7 @@ fn apply(own: u32, effect: Effect) {
             let _ = hostcalls::call_foreign_function("clear_route_cache", None);
         }
         // The stream's own affair, above; of one that is over nobody would hear the answer.
-        Effect::Ask(_) | Effect::Wait => {}
+        Effect::Ask(_) | Effect::Call(_) | Effect::Wait => {}
         Effect::Wake(streams, news) => {
             waiting::tell(own, streams.into_iter().map(|stream| (stream, news.clone())));
         }

@@ -12,6 +12,7 @@ use proxy_wasm::types::MetricType;
 
 use crate::auth;
 use crate::config::Config;
+use crate::flow::batch::Shelf;
 use crate::flow::books::Books;
 use crate::flow::exchange::Exchanges;
 use crate::flow::flight::{Flights, Stream};
@@ -32,6 +33,7 @@ pub struct Worker {
     exchanges: Exchanges,
     books: Books,
     flights: Flights,
+    shelf: Shelf,
     keys: auth::Memory,
     counters: HashMap<String, u32>,
 }
@@ -46,8 +48,8 @@ pub fn configure(config: Config) {
             Some(worker) => worker.config = config,
             None => {
                 let exchanges = Exchanges::new(clock().as_nanos() as u64);
-                let (books, flights, keys, counters) = Default::default();
-                *slot = Some(Worker { config, exchanges, books, flights, keys, counters });
+                let (books, flights, shelf, keys, counters) = Default::default();
+                *slot = Some(Worker { config, exchanges, books, flights, shelf, keys, counters });
             }
         }
     });
@@ -56,7 +58,7 @@ pub fn configure(config: Config) {
 /// Runs `step` with what it may look at; `None` before the configuration is here.
 pub fn with_world<R>(stream: Stream, head: fn() -> Head, step: impl FnOnce(&mut World<'_>) -> R) -> Option<R> {
     WORKER.with_borrow_mut(|slot| {
-        let Worker { config, exchanges, books, flights, keys, .. } = slot.as_mut()?;
+        let Worker { config, exchanges, books, flights, shelf, keys, .. } = slot.as_mut()?;
         let (store, moment) = (&SharedData, OnceCell::new());
         Some(step(&mut World {
             config,
@@ -66,6 +68,7 @@ pub fn with_world<R>(stream: Stream, head: fn() -> Head, step: impl FnOnce(&mut 
             keys,
             store,
             books,
+            shelf,
             random,
             moment,
             clock,

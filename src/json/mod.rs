@@ -71,7 +71,7 @@ impl Doc {
         &self.text
     }
 
-    /// The same, without the document.
+    /// The text alone, for whoever has remembered the spans that matter.
     pub fn into_text(self) -> String {
         self.text
     }

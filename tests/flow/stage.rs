@@ -8,7 +8,9 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use weir::auth;
 use weir::config::{Config, Key, parse_json};
+use weir::flow::batch::Shelf;
 use weir::flow::books::Books;
+use weir::flow::call::{Call, Outcome};
 use weir::flow::exchange::{Exchanges, Source};
 use weir::flow::flight::{Flights, News, Stream};
 use weir::flow::gateway::Gateway;
@@ -45,6 +47,7 @@ pub struct Stage {
     pub books: Books,
     /// What streams of this worker are told.
     pub news: Vec<(Stream, News)>,
+    pub shelf: Shelf,
     /// What was counted besides requests.
     pub counted: Vec<String>,
 }
@@ -84,6 +87,7 @@ impl Stage {
             store: Memory::default(),
             books: Books::default(),
             news: Vec::new(),
+            shelf: Shelf::default(),
             counted: Vec::new(),
         }
     }
@@ -155,6 +159,7 @@ pub struct Client<'s> {
     answer: Option<Message>,
     asked: Vec<Command>,
     told: Vec<Command>,
+    calls: Vec<Call>,
     verdict: Verdict,
     counted: Vec<String>,
     logged: Vec<String>,
@@ -174,6 +179,7 @@ impl<'s> Client<'s> {
             answer: None,
             asked: Vec::new(),
             told: Vec::new(),
+            calls: Vec::new(),
             verdict: Verdict::Hold,
             counted: Vec::new(),
             logged: Vec::new(),
@@ -195,6 +201,18 @@ impl<'s> Client<'s> {
     /// What Redis is told since this was last looked at.
     pub fn tells(&mut self) -> Vec<Command> {
         std::mem::take(&mut self.told)
+    }
+
+    /// The calls that were made since this was last looked at.
+    pub fn calls(&mut self) -> Vec<Call> {
+        std::mem::take(&mut self.calls)
+    }
+
+    /// A call comes back.
+    pub fn call_returns(&mut self, number: usize, outcome: Outcome) {
+        at_hand(&self.headers);
+        self.gateway(|flow, world| flow.answered(number, outcome, world));
+        assert_eq!(self.verdict, Verdict::Hold, "nothing of a batch goes to Envoy's router");
     }
 
     /// Redis answers, or does not; whether the request goes on.
@@ -408,6 +426,10 @@ impl<'s> Client<'s> {
                 self.asked.extend(commands);
             }
             Effect::Tell(commands) => self.told.extend(commands),
+            Effect::Call(call) => {
+                assert_eq!(self.verdict, Verdict::Hold, "only a stream on hold can be answered");
+                self.calls.push(call);
+            }
             Effect::Log(_, text) => self.logged.push(text),
             Effect::ClearRouteCache => {}
         }
@@ -434,6 +456,7 @@ fn world(stage: &mut Stage) -> World<'_> {
         keys: &mut stage.keys,
         store: &stage.store,
         books: &stage.books,
+        shelf: &stage.shelf,
         random: || 0,
         moment: Default::default(),
         clock: now,

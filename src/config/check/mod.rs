@@ -80,6 +80,9 @@ fn routing(written: &written::Routing, problems: &mut Problems) -> Option<Routin
         first_token_timeout: timeout("first_token_timeout", written.first_token_timeout, problems),
         idle_timeout: timeout("idle_timeout", written.idle_timeout, problems),
         total_timeout: timeout("total_timeout", written.total_timeout, problems),
+        batch_timeout: written
+            .batch_timeout
+            .map_or(written.total_timeout.0, |span| timeout("batch_timeout", span, problems)),
     };
     if routing.first_token_timeout > routing.total_timeout {
         problems.note("routing.first_token_timeout", "must not be longer than routing.total_timeout");

@@ -1,12 +1,14 @@
 //! Until the request is whole: its headers are checked, its key is looked up, its body is read or drained.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::consideration::consider;
 use super::departure::{dismiss, refuse, reply};
-use super::{Caller, Gateway, Stranger};
+use super::{Caller, Gateway, Stranger, gathering};
 use crate::chat::Request;
 use crate::config::{Config, Key};
+use crate::flow::batch::Batch;
 use crate::flow::endpoint::{self, Serves};
 use crate::flow::identify::{self, Identity};
 use crate::flow::kept::Control;
@@ -37,7 +39,7 @@ pub(super) fn begin(end: bool, world: &mut World<'_>) -> Step<Gateway> {
             let effects = vec![Effect::RequestHeader(":path".into(), Some(path.to_owned().into()))];
             Ok(Step::pass(Gateway::Passing(labels.clone()), effects))
         }
-        Serves::Models | Serves::Chat => Ok(match identify::identify(&head, world)? {
+        Serves::Models | Serves::Chat | Serves::Batch => Ok(match identify::identify(&head, world)? {
             Identity::Known(key) => {
                 let known = Known { surface, key, labels: labels.clone() };
                 serve(serves, known, &head, end, world)
@@ -45,7 +47,7 @@ pub(super) fn begin(end: bool, world: &mut World<'_>) -> Step<Gateway> {
             Identity::Unknown(digest) => {
                 let effects = vec![identify::question(&digest)];
                 let stranger = Stranger { digest, wants: serves, surface, labels: labels.clone() };
-                let state = match end && serves == Serves::Chat {
+                let state = match end && serves != Serves::Models {
                     true => Gateway::IdentifyingWhole(stranger, Vec::new()),
                     false => Gateway::Identifying(stranger),
                 };
@@ -60,12 +62,12 @@ pub(super) fn begin(end: bool, world: &mut World<'_>) -> Step<Gateway> {
 pub(super) fn body(state: Gateway, part: Part, world: &mut World<'_>) -> Step<Gateway> {
     let limit = world.config.limits.body_bytes;
     match (state, part) {
-        (Gateway::Identifying(stranger), Part::Whole(body)) if stranger.wants == Serves::Chat => {
+        (Gateway::Identifying(stranger), Part::Whole(body)) if stranger.wants != Serves::Models => {
             Step::hold(Gateway::IdentifyingWhole(stranger, body))
         }
         // Redis answers in time; until then Envoy's own buffer is the bound.
         (state @ (Gateway::Identifying(_) | Gateway::IdentifyingWhole(..)), _) => Step::hold(state),
-        (Gateway::Reading(caller), Part::Whole(body)) if body.len() <= limit => consider(caller, body, world),
+        (Gateway::Reading(caller), Part::Whole(body)) if body.len() <= limit => read(caller, body, world),
         (Gateway::Reading(caller), Part::Whole(body)) => drain(caller, 0, body.len(), true, world),
         (Gateway::Reading(caller), Part::Held(size)) if size <= limit => Step::hold(Gateway::Reading(caller)),
         (Gateway::Reading(caller), Part::Held(size)) => drain(caller, 0, size, false, world),
@@ -125,23 +127,28 @@ fn serve(wants: Serves, known: Known, head: &Head, end: bool, world: &World<'_>)
     if wants == Serves::Models {
         return reply(endpoint::models(world.config, &key), labels);
     }
-    let place = admit(head, end, world.config).and_then(|()| match Place::take(world) {
+    let place = admit(wants, head, end, world.config).and_then(|()| match Place::take(world) {
         // Something may be kept for it.
-        Err(_) if world.config.cache.is_some() => Ok(None),
+        Err(_) if wants == Serves::Chat && world.config.cache.is_some() => Ok(None),
         place => place.map(Some),
     });
     match place {
         Err(refusal) => refuse(&refusal, surface, labels, Headers::new()),
         Ok(place) => {
-            let caller = Caller { surface, key, place, control: Control::of(head), labels };
+            let caller = Caller { wants, surface, key, place, control: Control::of(head), labels };
             let large = head.content_length().is_some_and(|length| length > world.config.limits.body_bytes as u64);
             Step::hold(if large { Gateway::Draining(caller, 0) } else { Gateway::Reading(caller) })
         }
     }
 }
 
-/// Checks all that can be checked of a chat request before its body is here.
-fn admit(head: &Head, end: bool, config: &Config) -> Result<(), Refusal> {
+/// Goes on with a request that is whole.
+fn read(caller: Caller, body: Vec<u8>, world: &mut World<'_>) -> Step<Gateway> {
+    if caller.wants == Serves::Batch { gathering::begin(caller, body, world) } else { consider(caller, body, world) }
+}
+
+/// Checks all that can be checked of a request before its body is here.
+fn admit(wants: Serves, head: &Head, end: bool, config: &Config) -> Result<(), Refusal> {
     if let Some(coding) = head.text("content-encoding").filter(|coding| !coding.eq_ignore_ascii_case("identity")) {
         return Err(Refusal::encoded(coding));
     }
@@ -150,7 +157,11 @@ fn admit(head: &Head, end: bool, config: &Config) -> Result<(), Refusal> {
         return Err(Refusal::too_large(limit));
     }
     if end {
-        return Err(Request::parse(Vec::new()).err().unwrap_or_else(|| Refusal::malformed("the request has no body")));
+        let refused = match wants {
+            Serves::Batch => Batch::read(Vec::new(), Duration::ZERO, 0).err(),
+            _ => Request::parse(Vec::new()).err(),
+        };
+        return Err(refused.unwrap_or_else(|| Refusal::malformed("the request has no body")));
     }
     Ok(())
 }

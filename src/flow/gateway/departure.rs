@@ -7,7 +7,7 @@
 use std::rc::Rc;
 
 use super::recollection::{hand_over, land, serve};
-use super::{Caller, Forwarded, Gateway, Stranger};
+use super::{Caller, Forwarded, Gateway, Stranger, gathering};
 use crate::account;
 use crate::chat::request::Delivery;
 use crate::config::Config;
@@ -62,6 +62,7 @@ pub(super) fn interrupt(state: Gateway, world: &World<'_>) -> Step<Gateway> {
             refuse(&refusal(), surface, labels, Headers::new())
         }
         Gateway::Reading(caller) | Gateway::Draining(caller, _) => dismiss(&refusal(), caller, Headers::new(), world),
+        Gateway::Gathering(gathering) => gathering::interrupt(*gathering, &refusal(), world),
         state => Step::pass(state, Vec::new()),
     }
 }
@@ -92,6 +93,7 @@ pub(super) fn close(state: Gateway, world: &mut World<'_>) -> Vec<Effect> {
             effects.extend(admitting.permitted.lead.into_iter().flat_map(|lead| hand_over(lead, world)));
             (admitting.permitted.caller, LEFT, effects)
         }
+        Gateway::Gathering(gathering) => (gathering::abandon(*gathering, world), LEFT, Vec::new()),
         Gateway::Answering(mut forwarded) => {
             let kept = remember(&mut forwarded, world);
             let (caller, status, mut effects) = settle(*forwarded, world);

@@ -10,18 +10,21 @@
 //! | `Following` | the request and its plan | the answer to an identical one, or its turn |
 //! | `Looking` | the same | what another gateway puts into Redis |
 //! | `Admitting` | the same | what Redis says of its limits |
+//! | `Gathering` | the requests of a batch, and which of their answers are here | the other answers |
 //! | `Forwarded` | the exchange | a response from Envoy: an answer, or the end of all attempts |
 //! | `Answering` | the exchange, and that a vendor answered | the end of the stream, which counts it |
 //! | `Passing` | it is for Envoy's admin interface | that interface's response |
 //! | `Ended` | what the client got | the end of the stream, which counts it |
 //! | `Closed` | nothing | nothing |
 //!
-//! A request comes as far as `Reading` or `Draining` in `arrival`, from there to `Forwarded` in `consideration`; what
-//! the client gets, wherever its request ends, is made in `departure`. All transitions are in these three.
+//! A request comes as far as `Reading` or `Draining` in `arrival`, from there to `Forwarded` in `consideration`, or, if
+//! it is a batch, to its end in `gathering`; what the client gets, wherever its request ends, is made in `departure`. All
+//! transitions are in these four.
 
 mod arrival;
 mod consideration;
 mod departure;
+mod gathering;
 mod recollection;
 
 use std::rc::Rc;
@@ -31,6 +34,8 @@ use crate::auth::Digest;
 use crate::chat::Request;
 use crate::config::Key;
 use crate::flow::admission::{Admitted, Asked, Standings};
+use crate::flow::batch::Batch;
+use crate::flow::call;
 use crate::flow::endpoint::Serves;
 use crate::flow::flight::{Lease, News};
 use crate::flow::kept::{Control, Memo};
@@ -61,6 +66,8 @@ pub enum Gateway {
     Looking(Box<Permitted>),
     /// Redis is asked whether the request may go out.
     Admitting(Box<Admitting>),
+    /// The requests of a batch are under way.
+    Gathering(Box<Gathering>),
     /// The request is with a vendor.
     Forwarded(Box<Forwarded>),
     /// A vendor's answer is on its way to the client.
@@ -77,6 +84,7 @@ pub enum Gateway {
 /// Who is calling, and in which shape it wants its errors.
 #[derive(Debug)]
 pub struct Caller {
+    wants: Serves,
     surface: Surface,
     key: Rc<Key>,
     /// Its place among the requests in flight; without one it only gets what is kept.
@@ -120,6 +128,13 @@ pub struct Admitting {
     asked: Asked,
     /// How many of the questions are about kept answers.
     questions: usize,
+}
+
+/// A batch that waits for its answers.
+#[derive(Debug)]
+pub struct Gathering {
+    caller: Caller,
+    batch: Batch,
 }
 
 /// A request that is with a vendor.
@@ -170,6 +185,13 @@ impl Flow for Gateway {
 
     fn hear(self, news: News, world: &mut World<'_>) -> Step<Gateway> {
         recollection::hear(self, news, world)
+    }
+
+    fn answered(self, number: usize, outcome: call::Outcome, world: &mut World<'_>) -> Step<Gateway> {
+        match self {
+            Gateway::Gathering(gathering) => gathering::answered(*gathering, number, outcome, world),
+            state => Step::hold(state),
+        }
     }
 
     fn closed(self, world: &mut World<'_>) -> Vec<Effect> {

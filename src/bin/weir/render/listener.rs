@@ -1,16 +1,41 @@
-//! The listener where clients connect.
+//! The listener where clients connect, and the one where the gateway calls itself.
+//!
+//! No socket leads to the second. What arrives there is a request of a batch, and all that holds for a client's request
+//! holds for it, so the two have the same filters.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use weir::config::{Config, Routing};
+use weir::flow::call::INNER;
 
 use super::plugin::Machine;
-use super::{NOTE, extension, local_reply, route, router, seconds, socket};
+use super::vendor::unlimited;
+use super::{NOTE, extension, inside, local_reply, route, router, seconds, socket};
 
-/// The listener: the filter, then the router.
-pub fn listener(config: &Config, machine: &Machine) -> Value {
-    let manager = extension(
+/// Both listeners.
+pub fn listeners(config: &Config, machine: &Machine) -> [Value; 2] {
+    let chains = json!([{"filters": [manager(config, machine)]}]);
+    let address = socket(&config.listen.ip().to_string(), config.listen.port());
+    [
+        json!({"name": "weir", "address": address, "filter_chains": chains}),
+        json!({"name": INNER, "internal_listener": {}, "filter_chains": chains}),
+    ]
+}
+
+/// The cluster that leads to the second.
+pub fn inner_cluster() -> Value {
+    json!({
+        "name": INNER,
+        "connect_timeout": "1s",
+        "circuit_breakers": unlimited(),
+        "load_assignment": {"cluster_name": INNER, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": inside(INNER)}}]}]},
+    })
+}
+
+/// The filter, then the router.
+fn manager(config: &Config, machine: &Machine) -> Value {
+    extension(
         "envoy.filters.network.http_connection_manager",
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         json!({
@@ -32,12 +57,7 @@ pub fn listener(config: &Config, machine: &Machine) -> Value {
             "route_config": {"virtual_hosts": [route::virtual_host(config)]},
             "http_filters": [machine.gateway(), router()],
         }),
-    );
-    json!({
-        "name": "weir",
-        "address": socket(&config.listen.ip().to_string(), config.listen.port()),
-        "filter_chains": [{"filters": [manager]}],
-    })
+    )
 }
 
 /// From strangers Envoy silently drops the `x-envoy-*` headers that steer its router. The filter wants to refuse them

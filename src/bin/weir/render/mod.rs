@@ -1,7 +1,7 @@
 //! The Envoy configuration that a `weir.yaml` stands for.
 //!
 //! Envoy does the network, the retries, the ejection of failing hosts, TLS, secrets and statistics; the filter does what
-//! is about AI. This module knows how the two are wired together: the listener with the filter before the router
+//! is about AI. This module knows how the two are wired together: the listeners with the filter before the router
 //! ([`listener`]), the route that asks the filter on every attempt which vendor is next ([`route`]), a cluster for each
 //! vendor with the filter once more behind the router ([`vendor`]), the vendor that is no vendor ([`echo`]), the way to
 //! Redis ([`redis`]) and the admin interface with the statistics ([`admin`]).
@@ -33,23 +33,21 @@ pub fn envoy(site: &Site, module: &str) -> Result<String, String> {
 fn bootstrap(site: &Site, module: &str) -> Result<Value, String> {
     let machine = Machine::new(module, &site.written);
     let config = &site.config;
-    let mut listeners = vec![listener::listener(config, &machine)];
+    let mut listeners = listener::listeners(config, &machine).to_vec();
     if config.vendors.iter().any(|vendor| vendor.endpoint.is_none()) {
         listeners.push(echo::listener(config, &machine));
     }
     let vendors: Result<Vec<Value>, String> =
         config.vendors.iter().map(|vendor| vendor::cluster(vendor, &machine)).collect();
-    let mut clusters: Vec<Value> = [vendors?, vec![admin::cluster(&config.admin)]].concat();
+    let mut clusters: Vec<Value> = [vendors?, vec![listener::inner_cluster(), admin::cluster(&config.admin)]].concat();
     if let Some(redis) = &config.redis {
         listeners.extend(redis::listeners(redis, &machine));
         clusters.extend(redis::clusters(redis)?);
     }
-    let inside = listeners.iter().any(|listener| listener.get("internal_listener").is_some());
-    let extensions: Vec<Value> = inside.then(internal_listeners).into_iter().collect();
     let secrets: Vec<Value> = config.vendors.iter().filter_map(vendor::secret).collect();
     Ok(json!({
         "admin": {"address": admin::address(&config.admin)},
-        "bootstrap_extensions": extensions,
+        "bootstrap_extensions": [internal_listeners()],
         "stats_config": admin::statistics(),
         "stats_flush_interval": "1s",
         "overload_manager": {"resource_monitors": [connections()]},

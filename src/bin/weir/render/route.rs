@@ -11,6 +11,8 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use weir::config::{Config, Routing};
 use weir::flow::ROUTE;
+use weir::flow::call::INNER;
+use weir::flow::endpoint::BATCH;
 use weir::flow::vendor::{MAX_REPLY, RETRY};
 
 use super::{admin, extension, seconds, vendor};
@@ -24,6 +26,7 @@ pub fn virtual_host(config: &Config) -> Value {
         "routes": [
             metrics(),
             {"match": {"safe_regex": {"regex": CHAT}}, "route": to_vendors(config)},
+            batches(&config.routing),
             // The filter knows every other path; what it does not answer, nobody does.
             {"match": {"prefix": "/"}, "direct_response": {"status": 404, "body": {"inline_string": "nothing is served under this path"}}},
         ],
@@ -45,6 +48,16 @@ fn metrics() -> Value {
             "prefix_rewrite": "/stats/prometheus?usedonly&filter=^wasmcustom",
             "timeout": "5s",
         },
+    })
+}
+
+/// The filter answers these. They need a route because only that can tell how long a stream may be silent; what would
+/// go along it arrives at a path that nobody serves, and not at this one again.
+fn batches(routing: &Routing) -> Value {
+    let timeout = seconds(routing.batch_timeout.saturating_add(MARGIN));
+    json!({
+        "match": {"path": BATCH},
+        "route": {"cluster": INNER, "prefix_rewrite": "/", "timeout": timeout, "idle_timeout": timeout},
     })
 }
 

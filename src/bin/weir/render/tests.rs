@@ -16,7 +16,7 @@ vendors:
 - {name: echo, kind: echo}
 models:
 - {name: m, serve: [{vendor: openai}, {vendor: claude}, {vendor: azure}]}
-routing: {attempts: 5, first_token_timeout: 90s, total_timeout: 5m}
+routing: {attempts: 5, first_token_timeout: 90s, total_timeout: 5m, batch_timeout: 400s}
 limits: {body_bytes: 40MiB}
 ";
 
@@ -41,7 +41,7 @@ fn has_every_vendor_that_is_there() {
     let rendered = bootstrap(&site(), "/weir.wasm").unwrap();
     let names: Vec<&Value> =
         rendered["static_resources"]["clusters"].as_array().unwrap().iter().map(|c| &c["name"]).collect();
-    assert_eq!(names, ["vendor_openai", "vendor_claude", "vendor_echo", "weir_admin"]);
+    assert_eq!(names, ["vendor_openai", "vendor_claude", "vendor_echo", "weir_inner", "weir_admin"]);
     let map = all(&rendered, "exact_match_map")[0]["map"].as_object().unwrap();
     assert_eq!(map.keys().collect::<Vec<_>>(), ["openai", "claude", "echo"]);
 }
@@ -65,7 +65,7 @@ fn puts_each_credential_where_its_vendor_wants_it() {
 fn gives_the_filter_its_configuration_and_no_secret() {
     let rendered = bootstrap(&site(), "/weir.wasm").unwrap();
     let machines = all(&rendered, "vm_config");
-    assert_eq!(machines.len(), 5, "gateway, echo and three vendors");
+    assert_eq!(machines.len(), 6, "gateway, twice, echo and three vendors");
     assert!(machines.iter().all(|machine| *machine == machines[0]));
     let text = machines[0]["configuration"]["value"].as_str().unwrap();
     for word in ["OPENAI", "/run/claude", "ca.pem", "azure"] {
@@ -104,6 +104,21 @@ fn carries_the_numbers_over() {
     ] {
         assert_eq!(all(&rendered, key)[0], &value, "{key}");
     }
+}
+
+#[test]
+fn calls_itself_where_no_socket_leads() {
+    let rendered = bootstrap(&site(), "/weir.wasm").unwrap();
+    let listeners = rendered["static_resources"]["listeners"].as_array().unwrap();
+    let [outer, inner] = ["weir", "weir_inner"].map(|name| listeners.iter().find(|l| l["name"] == name).unwrap());
+    assert_eq!((inner.get("address"), &inner["internal_listener"]), (None, &json!({})));
+    assert_eq!(inner["filter_chains"], outer["filter_chains"]);
+    assert_eq!(rendered["bootstrap_extensions"].as_array().unwrap().len(), 1);
+    let written = envoy(&site(), "/weir.wasm").unwrap();
+    assert_eq!(written.matches("filter_chains: *chains").count(), 1, "and nobody can edit one of the two");
+    let routes = all(outer, "routes")[0].as_array().unwrap();
+    let batches = routes.iter().find(|route| route["match"]["path"] == "/api/chat/completions/batch").unwrap();
+    assert_eq!(batches["route"]["idle_timeout"], "401s", "it is silent until its end");
 }
 
 #[test]
@@ -149,8 +164,7 @@ fn leads_to_redis() {
     assert_eq!(cluster.get("transport_socket"), None);
     assert_eq!(cluster.get("typed_extension_protocol_options"), None);
     let names: Vec<&Value> = all(&rendered["static_resources"], "server_listener_name");
-    assert_eq!(names, ["weir_redis_bridge"]);
-    assert_eq!(rendered["bootstrap_extensions"].as_array().unwrap().len(), 1, "without echo, too");
+    assert_eq!(names, ["weir_inner", "weir_redis_bridge"]);
     let pipes = all(&rendered, "pipe");
     assert_eq!(pipes, [&json!({"path": "@weir-redis-8080"}), &json!({"path": "@weir-redis-8080"})]);
     assert!(!envoy(&site(), "/weir.wasm").unwrap().contains("weir_redis"), "nothing of it where there is none");

@@ -79,7 +79,7 @@ fn transport(vendor: &Vendor, endpoint: &Endpoint) -> Result<Value, String> {
 }
 
 /// Too many requests at once would end in a 503 that is not retried, so it is the filter that counts them.
-fn unlimited() -> Value {
+pub fn unlimited() -> Value {
     json!({"thresholds": [{
         "max_connections": UNLIMITED,
         "max_pending_requests": UNLIMITED,

@@ -1,7 +1,8 @@
-//! YAML for people: short collections on one line, long texts as blocks, the virtual machine written once.
+//! YAML for people: short collections on one line, long texts as blocks, what must be the same everywhere written once.
 //!
-//! Envoy runs one virtual machine for all filters whose `vm_config` is the same to the byte. It is therefore written
-//! where it first occurs and referred to by an anchor everywhere else, so that nobody can edit one of five copies.
+//! Envoy runs one virtual machine for all filters whose `vm_config` is the same to the byte, and what the gateway calls
+//! itself must meet the same filters as a client. They are therefore written where they first occur and referred to by
+//! an anchor everywhere else, so that nobody can edit one of several copies.
 //! A member with the key [`NOTE`] becomes a comment.
 
 use serde_json::{Map, Value};
@@ -11,19 +12,19 @@ pub const NOTE: &str = "#";
 
 /// The value as a YAML document.
 pub fn write(value: &Value) -> String {
-    let mut yaml = Yaml { out: String::new(), anchored: false };
+    let mut yaml = Yaml { out: String::new(), anchored: Vec::new() };
     yaml.block(value, 0);
     yaml.out
 }
 
-struct Yaml {
+struct Yaml<'v> {
     out: String,
-    anchored: bool,
+    anchored: Vec<(&'v str, &'v Value)>,
 }
 
-impl Yaml {
+impl<'v> Yaml<'v> {
     /// The entries of a collection, one or more lines each; the first line is already indented.
-    fn block(&mut self, value: &Value, depth: usize) {
+    fn block(&mut self, value: &'v Value, depth: usize) {
         match value {
             Value::Object(members) => self.members(members, depth),
             Value::Array(items) => self.items(items, depth),
@@ -31,33 +32,40 @@ impl Yaml {
         }
     }
 
-    fn members(&mut self, members: &Map<String, Value>, depth: usize) {
+    fn members(&mut self, members: &'v Map<String, Value>, depth: usize) {
         for (i, (key, value)) in members.iter().enumerate() {
             if i > 0 {
                 self.indent(depth);
             }
             match value {
                 Value::String(text) if key == NOTE => self.line(&["# ", text].concat()),
-                _ if key == SHARED => self.shared(value, depth),
                 _ => {
                     self.out.push_str(&scalar(key));
                     self.out.push(':');
-                    self.child(value, depth + 1);
+                    self.member(key, value, depth);
                 }
             }
         }
     }
 
-    fn shared(&mut self, value: &Value, depth: usize) {
-        if std::mem::replace(&mut self.anchored, true) {
-            return self.line("vm_config: *vm");
+    /// What follows `key:`: an anchor and the value where a shared one first occurs, an alias where it does so again.
+    fn member(&mut self, key: &'v str, value: &'v Value, depth: usize) {
+        let Some((_, name)) = SHARED.iter().find(|(shared, _)| *shared == key) else {
+            return self.child(value, depth + 1);
+        };
+        match self.anchored.iter().find(|(anchored, _)| *anchored == key) {
+            Some((_, first)) if *first == value => self.line(&[" *", name].concat()),
+            Some(_) => self.child(value, depth + 1),
+            None => {
+                self.anchored.push((key, value));
+                self.line(&[" &", name].concat());
+                self.indent(depth + 1);
+                self.block(value, depth + 1);
+            }
         }
-        self.line("vm_config: &vm");
-        self.indent(depth + 1);
-        self.block(value, depth + 1);
     }
 
-    fn items(&mut self, items: &[Value], depth: usize) {
+    fn items(&mut self, items: &'v [Value], depth: usize) {
         for (i, item) in items.iter().enumerate() {
             if i > 0 {
                 self.indent(depth);
@@ -73,7 +81,7 @@ impl Yaml {
     }
 
     /// What follows `key:`.
-    fn child(&mut self, value: &Value, depth: usize) {
+    fn child(&mut self, value: &'v Value, depth: usize) {
         if let Value::String(text) = value
             && text.contains('\n')
         {
@@ -117,7 +125,8 @@ fn on_one_line(value: &Value, depth: usize) -> Option<String> {
 fn needs_lines(value: &Value) -> bool {
     match value {
         Value::Object(members) => {
-            members.contains_key(NOTE) || members.contains_key(SHARED) || members.values().any(needs_lines)
+            members.keys().any(|key| key == NOTE || SHARED.iter().any(|(shared, _)| shared == key))
+                || members.values().any(needs_lines)
         }
         Value::Array(items) => items.iter().any(needs_lines),
         Value::String(text) => text.contains('\n'),
@@ -156,8 +165,8 @@ fn is_seconds(text: &str) -> bool {
     })
 }
 
-/// The member that is the same wherever it occurs.
-const SHARED: &str = "vm_config";
+/// Members that may be the same in several places, and the names of their anchors.
+const SHARED: [(&str, &str); 2] = [("vm_config", "vm"), ("filter_chains", "chains")];
 const WIDTH: usize = 112;
 
 #[cfg(test)]
@@ -172,6 +181,7 @@ mod tests {
             "a": [{"b": "20s", "on": true}, {"#": "why", "c": {}}],
             "first": {"vm_config": vm, "x": "@type: y"},
             "second": [{"vm_config": vm}],
+            "third": [{"filter_chains": [{"a": 1}]}, {"filter_chains": [{"a": 1}]}, {"filter_chains": [{"a": 2}]}],
         });
         let expected = "a:
   - {b: 20s, \"on\": true}
@@ -187,6 +197,11 @@ first:
   x: \"@type: y\"
 second:
   - vm_config: *vm
+third:
+  - filter_chains: &chains
+      - {a: 1}
+  - filter_chains: *chains
+  - filter_chains: [{a: 2}]
 ";
         assert_eq!(write(&value), expected);
     }
