@@ -179,7 +179,10 @@ fn name(metric: &str, labels: &[(&str, &str)]) -> String {
         name.push_str(";;");
         name.push_str(label);
         name.push('=');
-        name.extend(value.chars().map(|c| if c == ';' { '_' } else { c }));
+        for (i, part) in value.split(';').enumerate() {
+            name.push_str(if i == 0 { "" } else { "_" });
+            name.push_str(part);
+        }
     }
     name
 }

@@ -67,8 +67,10 @@ pub fn hint(digest: &Digest) -> String {
     hex(digest).chars().take(8).collect()
 }
 
-fn hex(digest: &Digest) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+/// A digest in hex.
+pub fn hex(digest: &Digest) -> String {
+    let digits = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 fn bearer(value: &str) -> Option<&str> {

@@ -43,16 +43,23 @@ impl Entry {
         record
     }
 
-    /// Reads a record. `None` if it is not exactly what [`Entry::encode`] made for this key, or too large.
+    /// Reads a record that may come from anywhere. `None` if it is not exactly what [`Entry::encode`] made for this key,
+    /// or too large.
     pub fn decode(key: &Key, record: &[u8]) -> Option<Entry> {
         if record.len() > MAX_BYTES {
             return None;
         }
         let (kept, sum) = record.split_at_checked(record.len().checked_sub(SUM)?)?;
-        let mut rest = kept.strip_prefix(&[VERSION])?.strip_prefix(key.bytes())?;
         if checksum(kept) != *sum {
             return None;
         }
+        Entry::read(key, record)
+    }
+
+    /// Reads a record from memory that only this gateway writes. `None` if it is another key's or of another version.
+    pub fn read(key: &Key, record: &[u8]) -> Option<Entry> {
+        let (kept, _) = record.split_at_checked(record.len().checked_sub(SUM)?)?;
+        let mut rest = kept.strip_prefix(&[VERSION])?.strip_prefix(key.bytes())?;
         let cost = number(&mut rest)?;
         let stored = Duration::from_millis(number(&mut rest)?);
         let ttl = Duration::from_millis(number(&mut rest)?);

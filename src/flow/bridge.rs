@@ -75,6 +75,7 @@ mod tests {
             keys: &mut Default::default(),
             store: &Memory::default(),
             books: &Default::default(),
+            spare: &Default::default(),
             shelf: &Default::default(),
             random: || 0,
             moment: Default::default(),

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::auth;
 use crate::cache::l1::L1;
 use crate::cache::{self, Entry, Only, Rule, Scope, deterministic, keepable};
 use crate::chat::Request;
@@ -102,9 +103,7 @@ fn scope(rule: &Rule, key: &config::Key, config: &Config) -> String {
     match (rule.scope, tenant) {
         (Scope::Shared, _) => "shared".to_owned(),
         (Scope::Tenant, Some(tenant)) => ["tenant:", &tenant.name].concat(),
-        (Scope::Tenant | Scope::Key, _) => {
-            key.sha256.iter().fold("key:".to_owned(), |scope, byte| scope + &format!("{byte:02x}"))
-        }
+        (Scope::Tenant | Scope::Key, _) => ["key:", &auth::hex(&key.sha256)].concat(),
     }
 }
 
@@ -120,7 +119,7 @@ pub fn prepare(config: &Config, store: &dyn Store) {
 pub fn here(key: &cache::Key, world: &World<'_>) -> Option<Entry> {
     let cache = world.config.cache.as_ref()?;
     let record = L1::new(cache.l1_bytes as u64).lookup(world.store, key.bytes(), world.now())?;
-    Entry::decode(key, &record)
+    Entry::read(key, &record)
 }
 
 /// Keeps an entry here.

@@ -40,6 +40,7 @@ use books::Books;
 use call::Call;
 use exchange::Exchanges;
 use flight::{Flights, News, Stream};
+use load::Spare;
 
 /// A role's state machine. `Default` is the state of a stream that is over: every event passes.
 pub trait Flow: Default + Sized {
@@ -212,6 +213,8 @@ pub struct World<'w> {
     pub store: &'w dyn Store,
     /// What this worker has yet to write into some of them.
     pub books: &'w Books,
+    /// The places that it has yet to give back.
+    pub spare: &'w Spare,
     /// How much of answers the batches on this worker hold.
     pub shelf: &'w Shelf,
     /// Draws a random number.

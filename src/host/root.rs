@@ -93,9 +93,12 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        worker::close_books();
-        let news = worker::with_world(self.id, Head::default, flight::look).unwrap_or_default();
-        waiting::tell(self.id, news);
+        let news = worker::with_world(self.id, Head::default, |world| {
+            world.spare.give_back(world);
+            world.books.close(world.store, world.now());
+            flight::look(world)
+        });
+        waiting::tell(self.id, news.unwrap_or_default());
         redis::tick(self.id);
     }
 

@@ -16,6 +16,7 @@ use crate::flow::batch::Shelf;
 use crate::flow::books::Books;
 use crate::flow::exchange::Exchanges;
 use crate::flow::flight::{Flights, Stream};
+use crate::flow::load::Spare;
 use crate::flow::{Head, World, kept, party};
 use crate::host::redis;
 use crate::store::Store;
@@ -32,6 +33,7 @@ pub struct Worker {
     config: Rc<Config>,
     exchanges: Exchanges,
     books: Books,
+    spare: Spare,
     flights: Flights,
     shelf: Shelf,
     keys: auth::Memory,
@@ -48,8 +50,8 @@ pub fn configure(config: Config) {
             Some(worker) => worker.config = config,
             None => {
                 let exchanges = Exchanges::new(clock().as_nanos() as u64);
-                let (books, flights, shelf, keys, counters) = Default::default();
-                *slot = Some(Worker { config, exchanges, books, flights, shelf, keys, counters });
+                let (books, spare, flights, shelf, keys, counters) = Default::default();
+                *slot = Some(Worker { config, exchanges, books, spare, flights, shelf, keys, counters });
             }
         }
     });
@@ -58,7 +60,7 @@ pub fn configure(config: Config) {
 /// Runs `step` with what it may look at; `None` before the configuration is here.
 pub fn with_world<R>(stream: Stream, head: fn() -> Head, step: impl FnOnce(&mut World<'_>) -> R) -> Option<R> {
     WORKER.with_borrow_mut(|slot| {
-        let Worker { config, exchanges, books, flights, shelf, keys, .. } = slot.as_mut()?;
+        let Worker { config, exchanges, books, spare, flights, shelf, keys, .. } = slot.as_mut()?;
         let (store, moment) = (&SharedData, OnceCell::new());
         Some(step(&mut World {
             config,
@@ -68,6 +70,7 @@ pub fn with_world<R>(stream: Stream, head: fn() -> Head, step: impl FnOnce(&mut 
             keys,
             store,
             books,
+            spare,
             shelf,
             random,
             moment,
@@ -76,15 +79,6 @@ pub fn with_world<R>(stream: Stream, head: fn() -> Head, step: impl FnOnce(&mut 
             exchange,
         }))
     })
-}
-
-/// Writes what waits to be written.
-pub fn close_books() {
-    WORKER.with_borrow(|slot| {
-        if let Some(worker) = slot {
-            worker.books.close(&SharedData, clock());
-        }
-    });
 }
 
 /// The index of a vendor.

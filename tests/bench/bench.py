@@ -188,7 +188,7 @@ def spent(pid):
 
 def asked(name):
     """What is asked: the same again and again where it is to be answered from what is kept, else always another."""
-    return ASKED.replace("SEED", "000000000000") if name == "hit" else ASKED.replace('"user"', '"stop"')
+    return ASKED.replace("SEED", "000000000000") if name == "hit" else ASKED.replace('"user": "SEED"', '"stop": "SEED"')
 
 
 def load(name, port, key, seconds, connections):

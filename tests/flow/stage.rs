@@ -14,6 +14,7 @@ use weir::flow::call::{Call, Outcome};
 use weir::flow::exchange::{Exchanges, Source};
 use weir::flow::flight::{Flights, News, Stream};
 use weir::flow::gateway::Gateway;
+use weir::flow::load::Spare;
 use weir::flow::vendor::Vendor;
 use weir::flow::{Effect, Flow, Head, Part, Reads, Step, Verdict, World};
 use weir::metric::Counter;
@@ -45,6 +46,7 @@ pub struct Stage {
     pub keys: auth::Memory,
     pub store: Memory,
     pub books: Books,
+    pub spare: Spare,
     /// What streams of this worker are told.
     pub news: Vec<(Stream, News)>,
     pub shelf: Shelf,
@@ -86,6 +88,7 @@ impl Stage {
             keys: auth::Memory::default(),
             store: Memory::default(),
             books: Books::default(),
+            spare: Spare::default(),
             news: Vec::new(),
             shelf: Shelf::default(),
             counted: Vec::new(),
@@ -456,6 +459,7 @@ fn world(stage: &mut Stage) -> World<'_> {
         keys: &mut stage.keys,
         store: &stage.store,
         books: &stage.books,
+        spare: &stage.spare,
         shelf: &stage.shelf,
         random: || 0,
         moment: Default::default(),
