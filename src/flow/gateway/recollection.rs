@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::consideration::petition;
 use super::departure::{dismiss, reply};
 use super::{Caller, Gateway, Permitted};
-use crate::cache::{Entry, lease};
+use crate::cache::Entry;
 use crate::chat::replay;
 use crate::chat::request::Delivery;
 use crate::flow::flight::{Leader, Lease, News};
@@ -61,12 +61,8 @@ fn go_on(permitted: Permitted, world: &mut World<'_>) -> Step<Gateway> {
 /// Leads, or follows.
 fn join(mut permitted: Permitted, memo: Memo, world: &mut World<'_>) -> Step<Gateway> {
     if !world.flights.has(&memo.key) {
-        let holder = (world.random)();
-        let (leader, lead) = match lease::take(world.store, &memo.key, holder, world.now(), permitted.until) {
-            lease::Claim::Mine => (Leader::Here, Some(Lease { key: memo.key, holder })),
-            lease::Claim::Taken => (Leader::Elsewhere, None),
-        };
-        world.flights.depart(memo.key, leader);
+        let lead = Lease::take(memo.key, permitted.until, world);
+        world.flights.depart(memo.key, if lead.is_some() { Leader::Here } else { Leader::Elsewhere });
         if lead.is_some() {
             permitted.lead = lead;
             return petition(permitted, world);
@@ -114,8 +110,7 @@ pub(super) fn questions(permitted: &Permitted, world: &World<'_>) -> Vec<Command
     };
     let claim = permitted.lead.map(|lead| {
         let left = permitted.until.saturating_sub(world.now()).as_millis().max(1).to_string();
-        let (place, holder) = (place(&lead), format!("{:016x}", lead.holder));
-        Command::new(&[b"SET", place.as_bytes(), holder.as_bytes(), b"NX", b"PX", left.as_bytes()])
+        Command::new(&[b"SET", place(&lead).as_bytes(), b"", b"NX", b"PX", left.as_bytes()])
     });
     std::iter::once(kept::question(&memo.key)).chain(claim).collect()
 }
@@ -246,7 +241,7 @@ pub(super) fn hand_over(lead: Lease, world: &mut World<'_>) -> Vec<Effect> {
 }
 
 fn free(lead: Lease, world: &World<'_>) -> Vec<Effect> {
-    lease::release(world.store, &lead.key, lead.holder);
+    lead.release(world);
     let tells = world.config.redis.is_some();
     tells.then(|| Effect::Tell(vec![Command::new(&[b"DEL", place(&lead).as_bytes()])])).into_iter().collect()
 }
