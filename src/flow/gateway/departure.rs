@@ -178,10 +178,10 @@ fn remember(forwarded: &mut Forwarded, world: &mut World<'_>) -> Vec<Effect> {
     let (memo, lead) = (forwarded.memo.take(), forwarded.lead.take());
     let Some(memo) = memo else { return Vec::new() };
     let number = forwarded.exchange;
-    let entry = kept::entry(number, &memo, world);
+    let entry = kept::entry(number, &memo, world).map(Rc::new);
     let mut effects: Vec<Effect> = entry.iter().flat_map(|entry| kept::told(kept::keep(&memo, entry, world))).collect();
     effects.extend(lead.into_iter().flat_map(|lead| match &entry {
-        Some(entry) => land(lead, Rc::new(entry.clone()), world),
+        Some(entry) => land(lead, Rc::clone(entry), world),
         None => hand_over(lead, world),
     }));
     effects
