@@ -23,7 +23,7 @@ pub struct Memory {
 }
 
 /// What is remembered of a digest.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Recalled {
     /// It is this key's.
     Key(Rc<Key>),

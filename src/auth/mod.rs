@@ -121,6 +121,7 @@ mod tests {
             admin: false,
             rules: Rc::default(),
             cache: Default::default(),
+            weights: None,
         }
     }
 

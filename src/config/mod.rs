@@ -24,6 +24,7 @@ pub use written::Written;
 use crate::account::Price;
 use crate::cache;
 use crate::limit::Rules;
+use crate::route::Weights;
 use crate::vendor::{Format, StreamUsage};
 
 /// The whole configuration of a gateway.
@@ -128,12 +129,14 @@ pub enum Secret {
 }
 
 /// A model that clients can ask for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Model {
     /// Its name.
     pub name: String,
     /// What of its answers is kept, where that differs.
     pub cache: cache::Rules,
+    /// What makes a vendor the better one for it, where that differs.
+    pub weights: Option<Weights>,
     /// Who serves it, in order of preference. Empty if every vendor that does was left out for want of a credential.
     pub serve: Vec<Hop>,
     /// What all requests for it together may use.
@@ -152,7 +155,7 @@ pub struct Hop {
 }
 
 /// A client key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Key {
     /// Its name in logs.
     pub name: String,
@@ -162,6 +165,8 @@ pub struct Key {
     pub tenant: Option<usize>,
     /// What of its answers is kept, where that differs.
     pub cache: cache::Rules,
+    /// What makes a vendor the better one for it, where that differs.
+    pub weights: Option<Weights>,
     /// Which models it may use.
     pub models: Permission,
     /// Which vendors may serve it.
@@ -205,7 +210,7 @@ impl Permission {
 }
 
 /// How vendors are tried.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Routing {
     /// How many attempts a request may take, the first included.
     pub attempts: usize,
@@ -215,6 +220,8 @@ pub struct Routing {
     pub idle_timeout: Duration,
     /// How long a request may take in all.
     pub total_timeout: Duration,
+    /// What makes a vendor the better one, where model and key say nothing else.
+    pub weights: Weights,
     /// How long a batch of requests may take in all.
     pub batch_timeout: Duration,
 }

@@ -234,11 +234,11 @@ fn finds_every_problem_at_once() {
         "listen": "nowhere", "cash": {}, "lisen": 1,
         "vendors": [{"name": "a", "kind": "echo", "price": 1}],
         "models": [{"name": "m", "serve": [{"vendor": "a", "weight": 2}]}],
-        "routing": {"weights": {"cost": 1}},
+        "routing": {"weights": {"cost": 1, "quality": 1}},
     });
     let unknown = "cash: unknown key\nlisen: unknown key\n\
                    listen: must be an IP address and a port, for example 127.0.0.1:3000 or 0.0.0.0:3000\n\
-                   models[0].serve[0].weight: unknown key\nrouting.weights: unknown key\nvendors[0].price: unknown key";
+                   models[0].serve[0].weight: unknown key\nrouting.weights.quality: unknown key\nvendors[0].price: unknown key";
     let mut lines: Vec<String> = problems(&config, Form::File).lines().map(str::to_owned).collect();
     lines.sort();
     assert_eq!(lines.join("\n"), unknown);

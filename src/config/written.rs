@@ -105,6 +105,9 @@ pub struct Model {
     /// Which of its answers are kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheRules>,
+    /// What makes a vendor the better one for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<Weights>,
     /// What it costs at those of them that name no other price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
@@ -185,6 +188,9 @@ pub struct Key {
     /// Which of its answers are kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheRules>,
+    /// What makes a vendor the better one for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<Weights>,
     /// What it may use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Rules>,
@@ -205,9 +211,23 @@ pub struct Routing {
     pub idle_timeout: Span,
     /// How long a request may take in all.
     pub total_timeout: Span,
+    /// What makes a vendor the better one.
+    pub weights: Weights,
     /// How long a batch of requests may take in all; as long as a request if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_timeout: Option<Span>,
+}
+
+/// `weights`: how much each counts.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Weights {
+    /// What a request is expected to cost.
+    pub cost: f64,
+    /// How often it is answered.
+    pub success: f64,
+    /// How fast.
+    pub latency: f64,
 }
 
 /// `limits`.
@@ -260,8 +280,16 @@ impl Default for Routing {
             first_token_timeout: seconds(20),
             idle_timeout: seconds(60),
             total_timeout: seconds(600),
+            weights: Weights::default(),
             batch_timeout: None,
         }
+    }
+}
+
+/// A vendor that is twice as dear is as bad as one that is twice as slow.
+impl Default for Weights {
+    fn default() -> Weights {
+        Weights { cost: 1.0, success: 1.0, latency: 1.0 }
     }
 }
 

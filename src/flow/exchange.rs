@@ -10,7 +10,8 @@ use crate::account::{self, estimate};
 use crate::chat::tally::Counted;
 use crate::chat::{Fold, Request, Tally, Usage};
 use crate::config::{Config, Hop, Routing};
-use crate::route::Plan;
+use crate::flow::report::Progress;
+use crate::route::{Headroom, Plan};
 use crate::unit::NanoUsd;
 use crate::vendor::Failure;
 
@@ -23,6 +24,8 @@ pub struct Exchange {
     pub plan: Plan,
     /// Where it went.
     pub attempts: Vec<Attempt>,
+    /// How many it may have, of prompt and answer together, as it was estimated.
+    pub tokens: u64,
     /// What is kept of the answer as it passes.
     pub copy: Copied,
 }
@@ -52,6 +55,12 @@ pub struct Attempt {
     pub outcome: Outcome,
     /// The tokens of what has come of its answer, at every moment.
     pub tally: Tally,
+    /// How far its answer has come.
+    pub progress: Progress,
+    /// What its vendor said of its limits.
+    pub headroom: Headroom,
+    /// Whether the record of its vendor knows its end.
+    pub reported: bool,
 }
 
 /// What a request has used of the vendor that answered it.
@@ -93,6 +102,16 @@ pub enum Outcome {
 }
 
 impl Attempt {
+    /// The tokens of its answer, counted, or estimated from what came of it.
+    pub fn usage(&self) -> Usage {
+        let written = estimate::written(self.tally.written);
+        match self.tally.counted {
+            Counted::All(usage) => usage,
+            Counted::Prompt(usage) => Usage { completion: usage.completion.max(written), ..usage },
+            Counted::Nothing => Usage { completion: written, ..Usage::default() },
+        }
+    }
+
     fn answered(&self) -> bool {
         matches!(self.outcome, Outcome::Answered)
     }
@@ -107,7 +126,15 @@ impl Exchange {
         let planned = self.plan.hop(number).filter(|hop| hop.vendor == vendor);
         let again = || self.attempts.iter().rev().map(|attempt| &attempt.hop).find(|hop| hop.vendor == vendor);
         let hop = planned.or_else(again)?.clone();
-        self.attempts.push(Attempt { hop, began: now, outcome: Outcome::Pending, tally: Tally::default() });
+        self.attempts.push(Attempt {
+            hop,
+            began: now,
+            outcome: Outcome::Pending,
+            tally: Tally::default(),
+            progress: Progress::Silent,
+            headroom: Headroom::default(),
+            reported: false,
+        });
         Some(number)
     }
 

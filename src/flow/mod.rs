@@ -24,6 +24,8 @@ pub mod identify;
 pub mod kept;
 pub mod load;
 pub mod party;
+pub mod report;
+pub mod selection;
 pub mod vendor;
 
 use std::borrow::Cow;

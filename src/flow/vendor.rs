@@ -23,6 +23,7 @@ use crate::chat::request::Delivery;
 use crate::chat::{Tally, replay};
 use crate::config::Endpoint;
 use crate::flow::exchange::{Attempt, Outcome, vendor_name};
+use crate::flow::report::{self, Progress};
 use crate::flow::{Effect, Flow, Head, Headers, Part, Reads, Reply, Step, World};
 use crate::refusal::{Refusal, Surface};
 use crate::vendor::{Asked, Body, Call, Failure, Fault, Next, Outgoing, Relay, Whole};
@@ -204,6 +205,10 @@ fn begin(vendor: usize, world: &mut World<'_>) -> Option<Step<Vendor>> {
     let attempt = exchange.begin(vendor, now, config)?;
     let ticket = Ticket { exchange: number, attempt, vendor };
     let settings = config.vendors.get(vendor)?;
+    let (hop, tokens) = (exchange.last()?.hop.clone(), exchange.tokens);
+    report::ended(number, world);
+    report::began(&hop, tokens, world);
+    let exchange = world.exchanges.get(number)?;
     let outgoing = settings.format.render(&Call {
         request: &exchange.request,
         model: &exchange.last()?.hop.model,
@@ -241,7 +246,10 @@ fn request_headers(outgoing: &Outgoing, endpoint: Option<&Endpoint>, received: u
 /// The vendor's headers are here: decides what to make of the body.
 fn receive(ticket: Ticket, end: bool, world: &mut World<'_>) -> Step<Vendor> {
     let head = world.head();
-    let received = Received { status: head.status(), head };
+    let (headroom, received) = (report::heard(&head, world.now()), Received { status: head.status(), head });
+    if let Some(attempt) = attempt(ticket, world) {
+        attempt.headroom = headroom;
+    }
     if received.encoded() && received.good() {
         return fail_with(ticket, Fault::Unreadable("in the encoding that was asked for"), world);
     }
@@ -279,8 +287,10 @@ fn judge(ticket: Ticket, received: &Received, body: &[u8], world: &mut World<'_>
             None => return fail_with(ticket, Fault::Unreadable("a chat completion"), world),
         },
     };
+    let now = world.now();
     record(ticket, Outcome::Answered, world);
     count(ticket, tally, world);
+    progress(ticket, Progress::Complete { first: now, last: now }, world);
     let mut effects = received.exchanged(kind, Some(reply.len()));
     if let Cow::Owned(reply) = reply {
         effects.push(Effect::ResponseBody(reply));
@@ -311,7 +321,8 @@ fn open(
         },
         outcome => {
             record(ticket, Outcome::Answered, world);
-            let mut step = streamed(ticket, relay, outcome, out, world);
+            progress(ticket, Progress::Begun(world.now()), world);
+            let mut step = streamed(ticket, relay, outcome, out, end, world);
             step.effects.extend(received.exchanged(EVENT_STREAM, None));
             step
         }
@@ -326,7 +337,7 @@ fn stream(ticket: Ticket, mut relay: Relay, bytes: &[u8], end: bool, world: &mut
         outcome = relay.end(&mut out);
     }
     let unchanged = outcome.is_ok() && out == bytes;
-    let mut step = streamed(ticket, relay, outcome, out, world);
+    let mut step = streamed(ticket, relay, outcome, out, end, world);
     if unchanged {
         step.effects.clear();
     }
@@ -339,9 +350,18 @@ fn streamed(
     relay: Relay,
     outcome: Result<(), Fault>,
     mut out: Vec<u8>,
+    end: bool,
     world: &mut World<'_>,
 ) -> Step<Vendor> {
     count(ticket, relay.tally(), world);
+    let begun = attempt(ticket, world).map(|attempt| attempt.progress);
+    match (&outcome, begun) {
+        (Err(_), _) => progress(ticket, Progress::Broken, world),
+        (Ok(()), Some(Progress::Begun(first))) if end => {
+            progress(ticket, Progress::Complete { first, last: world.now() }, world);
+        }
+        _ => {}
+    }
     if let Some(exchange) = world.exchanges.get(ticket.exchange) {
         exchange.copy_piece(&out);
     }
@@ -375,6 +395,13 @@ fn record(ticket: Ticket, outcome: Outcome, world: &mut World<'_>) {
     }
 }
 
+fn progress(ticket: Ticket, progress: Progress, world: &mut World<'_>) {
+    if let Some(attempt) = attempt(ticket, world) {
+        attempt.progress = progress;
+    }
+    report::ended(ticket.exchange, world);
+}
+
 fn count(ticket: Ticket, tally: Tally, world: &mut World<'_>) {
     if let Some(attempt) = attempt(ticket, world) {
         attempt.tally = tally;
@@ -401,5 +428,6 @@ fn fail(ticket: Ticket, failure: Failure, world: &mut World<'_>) -> Step<Vendor>
         effects.push(Effect::ResponseHeader(RETRY.into(), Some("1".into())));
     }
     record(ticket, Outcome::Failed(failure), world);
+    report::ended(ticket.exchange, world);
     Step::pass(Vendor::Over, effects)
 }

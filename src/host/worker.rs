@@ -17,7 +17,7 @@ use crate::flow::books::Books;
 use crate::flow::exchange::Exchanges;
 use crate::flow::flight::{Flights, Stream};
 use crate::flow::load::Spare;
-use crate::flow::{Head, World, kept, party};
+use crate::flow::{Head, World, kept, party, report};
 use crate::host::redis;
 use crate::store::Store;
 
@@ -44,6 +44,7 @@ pub struct Worker {
 pub fn configure(config: Config) {
     party::prepare(&config, &SharedData);
     kept::prepare(&config, &SharedData);
+    report::prepare(&config, &SharedData);
     WORKER.with_borrow_mut(|slot| {
         let config = Rc::new(config);
         match slot {

@@ -495,6 +495,7 @@ fn configuration(more: &[(&str, serde_json::Value)]) -> serde_json::Value {
             {"name": "limited", "sha256": digest("limited"), "models": ["lone", "unserved"]},
         ],
         "limits": {"body_bytes": 1500},
+        "routing": {"weights": {"cost": 0, "success": 0, "latency": 0}},
     });
     for (place, members) in more {
         let object = config.pointer_mut(place).unwrap().as_object_mut().unwrap();

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::cache::{self, Gateway};
 use super::limits::rules;
-use super::{Form, PLAIN, check_name, check_names, unknown};
+use super::{Form, PLAIN, check_name, check_names, unknown, weights};
 use crate::config::problem::Problems;
 use crate::config::{Config, DEMO_KEY, Key, Permission, Tenant, read, written};
 
@@ -85,10 +85,12 @@ fn one_key(
     let expires = written.expires.as_ref().map(|text| problems.keep(field(at, "expires"), moment(text)));
     let rules = rules(written.limits.as_ref(), written.budget_usd.as_ref(), at, problems);
     let cache = cache::own(written.cache.as_ref(), &field(at, "cache"), known.cache, problems);
+    let weights = written.weights.as_ref().map(|own| weights(own, &field(at, "weights"), problems));
     Some(Key {
         name: written.name.clone(),
         sha256: sha256?,
         cache,
+        weights,
         tenant: tenant.map_or(Some(None), |tenant| tenant.map(Some))?,
         models: models?,
         vendors: vendors?,

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use super::problem::Problems;
 use super::{Admin, Config, Routing, address, written};
+use crate::route::Weights;
 use crate::unit::Span;
 
 /// Which of its two forms a configuration has.
@@ -80,6 +81,7 @@ fn routing(written: &written::Routing, problems: &mut Problems) -> Option<Routin
         first_token_timeout: timeout("first_token_timeout", written.first_token_timeout, problems),
         idle_timeout: timeout("idle_timeout", written.idle_timeout, problems),
         total_timeout: timeout("total_timeout", written.total_timeout, problems),
+        weights: weights(&written.weights, "routing.weights", problems),
         batch_timeout: written
             .batch_timeout
             .map_or(written.total_timeout.0, |span| timeout("batch_timeout", span, problems)),
@@ -96,6 +98,20 @@ fn timeout(field: &str, Span(span): Span, problems: &mut Problems) -> Duration {
     }
     span
 }
+
+/// What makes a vendor the better one.
+fn weights(written: &written::Weights, at: &str, problems: &mut Problems) -> Weights {
+    let written::Weights { cost, success, latency } = *written;
+    for (field, weight) in [("cost", cost), ("success", success), ("latency", latency)] {
+        if !(0.0..=HEAVIEST).contains(&weight) {
+            problems.note(format!("{at}.{field}"), format!("must be between 0 and {HEAVIEST}"));
+        }
+    }
+    Weights { cost, success, latency }
+}
+
+/// Of a thousand nobody sees the difference to a million.
+const HEAVIEST: f64 = 1000.0;
 
 /// At least one name where there must be one, each well formed and none twice.
 fn check_names(section: &str, names: &[&str], extra: &str, problems: &mut Problems) {

@@ -3,7 +3,7 @@
 use super::cache::{self, Gateway};
 use super::limits::rules;
 use super::price::Prices;
-use super::{Form, ROUTED, check_names, unknown};
+use super::{Form, ROUTED, check_names, unknown, weights};
 use crate::config::problem::Problems;
 use crate::config::{Hop, Model, Vendor, written};
 
@@ -31,7 +31,8 @@ pub(super) fn models(
             let rules = rules(model.limits.as_ref(), None, &format!("models[{i}]"), problems);
             let gateway = Gateway::of(written.cache.as_ref());
             let cache = cache::own(model.cache.as_ref(), &format!("models[{i}].cache"), gateway, problems);
-            Some(Model { name: model.name.clone(), cache, serve: serve?, rules: rules? })
+            let weights = model.weights.as_ref().map(|own| weights(own, &format!("models[{i}].weights"), problems));
+            Some(Model { name: model.name.clone(), cache, weights, serve: serve?, rules: rules? })
         })
         .collect();
     checked.into_iter().collect()

@@ -11,6 +11,7 @@ use crate::flow::admission::{Admitted, Petition, Ruling, Standings};
 use crate::flow::bill;
 use crate::flow::exchange::{Copied, Exchange, vendor_name};
 use crate::flow::party::Party;
+use crate::flow::selection::{Selection, select};
 use crate::flow::{Effect, Headers, Step, World};
 use crate::limit::Claim;
 use crate::metric::{Counter, Rung};
@@ -51,7 +52,9 @@ fn read(caller: &mut Caller, body: Vec<u8>, world: &World<'_>) -> Result<(Reques
     let (index, model) = found.ok_or_else(|| Refusal::unknown_model(request.model()))?;
     caller.labels.model.clone_from(&model.name);
     permit(&caller.key, index, model)?;
-    let plan = Plan::new(world.config, &caller.key, model, &request)?;
+    let candidates = Plan::candidates(world.config, &caller.key, model, &request)?;
+    let selection = select(candidates, &caller.key, model, &request, world);
+    let Selection { plan, .. } = selection.ok_or_else(|| Refusal::unserved(&model.name))?;
     Ok((request, index, plan))
 }
 
@@ -101,7 +104,8 @@ fn forward(
     let Permitted { mut caller, request, plan, memo, note, lead, .. } = permitted;
     let most = world.config.cache.as_ref().map_or(0, |cache| cache.entry_bytes);
     let copy = memo.map_or(Copied::Nothing, |_| Copied::Wanted(most));
-    let exchange = Exchange { request, plan: plan.without(admitted.hop), attempts: Vec::new(), copy };
+    let exchange =
+        Exchange { request, plan: plan.without(admitted.hop), attempts: Vec::new(), tokens: claim.tokens, copy };
     caller.labels.vendor = vendor_name(world.config, exchange.plan.first()).to_owned();
     let mut effects = vec![Effect::Route(caller.labels.vendor.clone())];
     if let Some(retries) = exchange.plan.retries() {

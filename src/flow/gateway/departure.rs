@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::flow::bill::Bill;
 use crate::flow::exchange::{Exchange, Outcome, Source, Spent, vendor_name};
 use crate::flow::kept;
-use crate::flow::{Effect, Headers, Reply, Step, Text, World};
+use crate::flow::{Effect, Headers, Reply, Step, Text, World, report};
 use crate::metric::{Counter, Labels, Rung};
 use crate::refusal::{Again, Refusal, Surface};
 
@@ -22,10 +22,13 @@ use crate::refusal::{Again, Refusal, Surface};
 pub(super) fn answer(mut forwarded: Box<Forwarded>, world: &mut World<'_>) -> Step<Gateway> {
     let (config, now, head) = (world.config, world.now(), world.head);
     let mut headers = forwarded.standings.headers();
+    if let Some(exchange) = world.exchanges.get(forwarded.exchange) {
+        exchange.conclude(|| head().status(), now, config);
+    }
+    report::ended(forwarded.exchange, world);
     let Some(exchange) = world.exchanges.get(forwarded.exchange) else {
         return fail(&Refusal::internal("the request was lost inside the gateway"), *forwarded, headers, world);
     };
-    exchange.conclude(|| head().status(), now, config);
     let trail = trail(exchange, config);
     headers.extend(trail.iter().cloned());
     let refusal = match exchange.last() {
@@ -226,7 +229,8 @@ fn interrupted(status: u16, config: &Config) -> Refusal {
 fn settle(forwarded: Forwarded, world: &mut World<'_>) -> (Caller, u16, Vec<Effect>) {
     let Forwarded { caller, exchange, claim, admitted, .. } = forwarded;
     let status = caller.labels.status;
-    let Some(exchange) = world.exchanges.close(exchange) else { return (caller, status, Vec::new()) };
+    let Some(mut exchange) = world.exchanges.close(exchange) else { return (caller, status, Vec::new()) };
+    report::closed(&mut exchange, world);
     let mut effects = unmetered(&exchange, world.config);
     let attempts: Vec<usize> = exchange.attempts.iter().map(|attempt| attempt.hop.vendor).collect();
     effects.extend(admitted.settle(&Bill::of(&exchange), &attempts, &claim, world));

@@ -1,4 +1,32 @@
 //! Which vendors a request may go to, in which order.
+//!
+//! The file says who may serve a model: that is the [`Plan`]. Which of them does best is learned from what happens. Of
+//! each model at each vendor there is a [`Record`], shared by the workers, that every attempt changes twice, when it
+//! begins and when it ends: how often it answers and how fast, how many requests it has, how much room it says it has,
+//! and whether its breaker is open. [`score`] makes a number of each candidate's record and price, and [`choose`] an
+//! order of the numbers. `docs/routing.md` has the formula and what it gains.
+//!
+//! Nothing here reads a clock, a random source or a configuration. Both functions are sums.
+
+pub mod breaker;
+mod choice;
+mod decay;
+mod event;
+pub mod headroom;
+pub mod record;
+pub mod score;
+
+#[cfg(all(test, not(target_family = "wasm")))]
+mod laws;
+#[cfg(test)]
+mod tests;
+
+pub use breaker::{Phase, Why};
+pub use choice::{Choice, Ranked, Reason, choose};
+pub use event::{Answered, Ending, Event, Fault};
+pub use headroom::{Headroom, Quota};
+pub use record::{Admission, Bytes, Record, View, expected_tokens};
+pub use score::{Ask, Candidate, Factors, MOST_CANDIDATES, Weights};
 
 use crate::chat::Request;
 use crate::config::{Config, Hop, Key, Model};
@@ -12,9 +40,9 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Plans a request: the vendors of its model in the order of the file, without those that its key may not use and
-    /// those that cannot express it, and no more than may be tried.
-    pub fn new(config: &Config, key: &Key, model: &Model, request: &Request) -> Result<Plan, Refusal> {
+    /// Who may serve a request: the vendors of its model in the order of the file, without those that its key may not
+    /// use and those that cannot express it; at least one.
+    pub fn candidates(config: &Config, key: &Key, model: &Model, request: &Request) -> Result<Vec<Hop>, Refusal> {
         let mut hops = Vec::new();
         let mut refused = None;
         for hop in &model.serve {
@@ -28,13 +56,19 @@ impl Plan {
                 Err(unsupported) => refused = refused.or(Some(Refusal::unsupported(unsupported.param, &vendor.name))),
             }
         }
-        hops.truncate(config.routing.attempts);
-        let mut hops = hops.into_iter();
-        match (hops.next(), refused) {
-            (Some(first), _) => Ok(Plan { first, rest: hops.collect() }),
-            (None, Some(refusal)) => Err(refusal),
-            (None, None) => Err(Refusal::unserved(&model.name)),
+        hops.truncate(MOST_CANDIDATES);
+        match refused {
+            _ if !hops.is_empty() => Ok(hops),
+            Some(refusal) => Err(refusal),
+            None => Err(Refusal::unserved(&model.name)),
         }
+    }
+
+    /// A plan of these hops, in this order, and no more than may be tried; none of none.
+    pub fn of(mut hops: Vec<Hop>, attempts: usize) -> Option<Plan> {
+        hops.truncate(attempts);
+        let mut hops = hops.into_iter();
+        Some(Plan { first: hops.next()?, rest: hops.collect() })
     }
 
     /// The same plan without its first hops, so many of them; as it is, if that left nothing.
