@@ -4,6 +4,8 @@
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 #[cfg(test)]
+mod cache;
+#[cfg(test)]
 mod cost;
 #[cfg(test)]
 mod keys;
