@@ -10,7 +10,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::cache::{Entry, Key, lease};
-use crate::flow::{World, kept};
+use crate::flow::{Effect, World, kept};
+use crate::redis::{Command, Script};
 
 /// A stream's number among Envoy's contexts.
 pub type Stream = u32;
@@ -156,6 +157,58 @@ impl Flights {
         overdue
     }
 }
+
+/// News for a stream that is over: it may have been its turn.
+pub fn unheard(news: News, world: &mut World<'_>) -> Vec<Effect> {
+    match news {
+        News::Lead(lead) => hand_over(lead, world),
+        News::Answer(_) | News::Alone | News::Look => Vec::new(),
+    }
+}
+
+/// Whoever leads has the answer: all that follow get it, and the lease is free.
+pub fn land(lead: Lease, entry: Rc<Entry>, world: &mut World<'_>) -> Vec<Effect> {
+    let followers = world.flights.land(&lead.key);
+    let mut effects = free(lead, world);
+    effects.extend((!followers.is_empty()).then_some(Effect::Wake(followers, News::Answer(entry))));
+    effects
+}
+
+/// Whoever leads has no answer: the next one takes over, or the lease is free.
+pub fn hand_over(lead: Lease, world: &mut World<'_>) -> Vec<Effect> {
+    match world.flights.succeed(&lead.key) {
+        Some(next) => vec![Effect::Wake(vec![next], News::Lead(lead))],
+        None => free(lead, world),
+    }
+}
+
+/// Claims a flight among all gateways, for as long; to be read as `Nil` if another one has it.
+pub fn claim(lead: &Lease, lasts: Duration) -> Command {
+    let (place, holder, lasts) = (place(&lead.key), lead.holder(), lasts.as_millis().max(1).to_string());
+    Command::new(&[b"SET", place.as_bytes(), holder.as_bytes(), b"NX", b"PX", lasts.as_bytes()])
+}
+
+fn free(lead: Lease, world: &World<'_>) -> Vec<Effect> {
+    lease::release(world.store, &lead.key, lead.holder);
+    let tells = world.config.redis.is_some();
+    let release = || Command::script(&RELEASE, &[&place(&lead.key)], [lead.holder()]);
+    tells.then(|| Effect::Tell(vec![release()])).into_iter().collect()
+}
+
+/// The same hash tag as the answer's, so that one node has both, and its clients see them in the order of their changes.
+fn place(key: &Key) -> String {
+    ["weir:lease:{", &key.hex(), "}"].concat()
+}
+
+impl Lease {
+    fn holder(&self) -> String {
+        format!("{:016x}", self.holder)
+    }
+}
+
+/// It may be another's by now: whoever waits for it in vain has it, too, and what Redis is told may come late.
+static RELEASE: Script =
+    Script::new("if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end");
 
 /// Time has passed, on this worker: who is to be told what.
 pub fn look(world: &mut World<'_>) -> Vec<(Stream, News)> {

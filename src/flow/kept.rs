@@ -159,7 +159,7 @@ pub fn heard(memo: &Memo, reply: &Reply) -> Option<Entry> {
 }
 
 fn place(key: &cache::Key) -> String {
-    ["weir:cache:", &key.hex()].concat()
+    ["weir:cache:{", &key.hex(), "}"].concat()
 }
 
 /// The answer that an exchange came to, if it is whole and one that may be kept.

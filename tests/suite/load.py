@@ -79,8 +79,8 @@ ROUNDING = 1e-9
 
 
 async def _run(gateways, key, body, connections, seconds, during):
-    account, began, request = Account(), time.monotonic(), _request(key, body)
-    asking = [_ask(gateways[number % len(gateways)].port, request, began + seconds, account)
+    account, began, asked = Account(), time.monotonic(), request(key, body)
+    asking = [_ask(gateways[number % len(gateways)].port, asked, began + seconds, account)
               for number in range(connections)]
     beside = [asyncio.to_thread(during)] if during else []
     await asyncio.gather(*asking, *beside)
@@ -88,12 +88,12 @@ async def _run(gateways, key, body, connections, seconds, during):
     return account
 
 
-async def _ask(port, request, until, account):
+async def _ask(port, asked, until, account):
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         while time.monotonic() < until:
             began = time.monotonic()
-            writer.write(request)
+            writer.write(asked)
             status, body = await asyncio.wait_for(_answer(reader), 20)
             account.statuses[status] += 1
             account.slowest = max(account.slowest, time.monotonic() - began)
@@ -113,7 +113,7 @@ async def _at_once(gateways, asked, during, seconds):
     connections = await asyncio.gather(*(_connect(gateways[n % len(gateways)].port, gate) for n in range(len(asked))))
     try:
         for (_, writer), (key, body) in zip(connections, asked, strict=True):
-            writer.write(_request(key, json.dumps(body).encode()))
+            writer.write(request(key, json.dumps(body).encode()))
         beside = [asyncio.to_thread(during)] if during else []
         reading = [asyncio.wait_for(_got(reader), seconds) for reader, _ in connections]
         got = await asyncio.gather(*reading, *beside, return_exceptions=True)
@@ -128,7 +128,7 @@ async def _connect(port, gate):
         return await asyncio.open_connection("127.0.0.1", port)
 
 
-def _request(key, body):
+def request(key, body):
     return (b"POST /v1/chat/completions HTTP/1.1\r\nhost: weir\r\nauthorization: Bearer %s\r\n"
             b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (key.encode(), len(body), body))
 
