@@ -184,8 +184,8 @@ pub fn hand_over(lead: Lease, world: &mut World<'_>) -> Vec<Effect> {
 
 /// Claims a flight among all gateways, for as long; to be read as `Nil` if another one has it.
 pub fn claim(lead: &Lease, lasts: Duration) -> Command {
-    let (place, holder, lasts) = (place(&lead.key), lead.holder(), lasts.as_millis().max(1).to_string());
-    Command::new(&[b"SET", place.as_bytes(), holder.as_bytes(), b"NX", b"PX", lasts.as_bytes()])
+    let lasts = lasts.as_millis().max(1).to_string();
+    Command::script(&CLAIM, &[&place(&lead.key)], [lead.holder(), lasts])
 }
 
 fn free(lead: Lease, world: &World<'_>) -> Vec<Effect> {
@@ -206,9 +206,18 @@ impl Lease {
     }
 }
 
-/// It may be another's by now: whoever waits for it in vain has it, too, and what Redis is told may come late.
-static RELEASE: Script =
-    Script::new("if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end");
+/// What Redis is asked may be asked twice, and whoever takes over asks for what it has got: its own lease is nobody else's.
+static CLAIM: Script = Script::new(
+    "if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) or redis.call('GET', KEYS[1]) == ARGV[1] then
+        return 1
+    end",
+);
+/// It may be another's by now: who waits for it in vain gives it back, too, and what Redis is told may come late.
+static RELEASE: Script = Script::new(
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then
+        return redis.call('DEL', KEYS[1])
+    end",
+);
 
 /// Time has passed, on this worker: who is to be told what.
 pub fn look(world: &mut World<'_>) -> Vec<(Stream, News)> {

@@ -121,7 +121,7 @@ pub(super) fn questions(permitted: &Permitted, world: &World<'_>) -> Vec<Command
     };
     let left = permitted.until.saturating_sub(world.now());
     let claim = permitted.lead.map(|lead| flight::claim(&lead, left));
-    claim.into_iter().chain([kept::question(&memo.key)]).collect()
+    claim.into_iter().chain([kept::question(&memo.key, world.config)]).collect()
 }
 
 /// What follows from Redis's replies to [`questions`].
