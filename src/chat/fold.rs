@@ -148,19 +148,26 @@ impl Answer {
         })
     }
 
-    fn render(self, counted: Counted) -> Option<Vec<u8>> {
+    fn render(mut self, counted: Counted) -> Option<Vec<u8>> {
         let finished = |choice: &Choice| !choice.rest.is_null("finish_reason");
         if self.choices.is_empty() || !self.choices.values().all(finished) {
             return None;
         }
+        let missing = match counted {
+            // OpenAI says null in every chunk but the last, which was not for the client.
+            Counted::All(usage) if self.head.is_null("usage") => {
+                self.head.remove("usage");
+                Some(usage)
+            }
+            _ => None,
+        };
         let mut w = Writer::default();
         w.object(|w| {
             w.key("object").string("chat.completion");
             self.head.render(w);
             w.key("choices").array(|w| self.choices.iter().for_each(|(index, choice)| choice.render(*index, w)));
-            match counted {
-                Counted::All(usage) if self.head.is_null("usage") => usage.render(w),
-                _ => {}
+            if let Some(usage) = missing {
+                usage.render(w);
             }
         });
         Some(w.finish())

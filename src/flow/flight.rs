@@ -10,7 +10,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::cache::{Entry, Key, lease};
-use crate::flow::{World, kept};
+use crate::flow::{Effect, World, kept};
+use crate::redis::{Command, Script};
 
 /// A stream's number among Envoy's contexts.
 pub type Stream = u32;
@@ -33,8 +34,10 @@ pub enum News {
 pub struct Lease {
     /// What they ask.
     pub key: Key,
-    /// Who holds it, among all workers; nobody if there was no room for it.
-    pub holder: Option<u64>,
+    /// Who holds it, among all workers and gateways.
+    pub holder: u64,
+    /// Whether there was room for it among those of this Envoy.
+    pub recorded: bool,
     /// Until when.
     pub until: Duration,
 }
@@ -43,17 +46,15 @@ impl Lease {
     /// Takes it, if nobody else on this Envoy has it.
     pub fn take(key: Key, until: Duration, world: &World<'_>) -> Option<Lease> {
         let holder = (world.random)();
-        match lease::take(world.store, &key, holder, world.now(), until) {
-            lease::Claim::Mine => Some(Lease { key, holder: Some(holder), until }),
-            lease::Claim::Unrecorded => Some(Lease { key, holder: None, until }),
-            lease::Claim::Taken => None,
-        }
+        let claim = lease::take(world.store, &key, holder, world.now(), until);
+        let recorded = claim == lease::Claim::Mine;
+        (claim != lease::Claim::Taken).then_some(Lease { key, holder, recorded, until })
     }
 
     /// Gives it back.
     pub fn release(&self, world: &World<'_>) {
-        if let Some(holder) = self.holder {
-            lease::release(world.store, &self.key, holder, world.now(), self.until);
+        if self.recorded {
+            lease::release(world.store, &self.key, self.holder, world.now(), self.until);
         }
     }
 }
@@ -178,6 +179,67 @@ impl Flights {
     }
 }
 
+/// News for a stream that is over: it may have been its turn.
+pub fn unheard(news: News, world: &mut World<'_>) -> Vec<Effect> {
+    match news {
+        News::Lead(lead) => hand_over(lead, world),
+        News::Answer(_) | News::Alone | News::Look => Vec::new(),
+    }
+}
+
+/// Whoever leads has the answer: all that follow get it, and the lease is free.
+pub fn land(lead: Lease, entry: Rc<Entry>, world: &mut World<'_>) -> Vec<Effect> {
+    let followers = world.flights.land(&lead.key);
+    let mut effects = free(lead, world);
+    effects.extend((!followers.is_empty()).then_some(Effect::Wake(followers, News::Answer(entry))));
+    effects
+}
+
+/// Whoever leads has no answer: the next one takes over, or the lease is free.
+pub fn hand_over(lead: Lease, world: &mut World<'_>) -> Vec<Effect> {
+    match world.flights.succeed(&lead.key) {
+        Some(next) => vec![Effect::Wake(vec![next], News::Lead(lead))],
+        None => free(lead, world),
+    }
+}
+
+/// Claims a flight among all gateways, for as long; to be read as `Nil` if another one has it.
+pub fn claim(lead: &Lease, lasts: Duration) -> Command {
+    let lasts = lasts.as_millis().max(1).to_string();
+    Command::script(&CLAIM, &[&place(&lead.key)], [lead.holder(), lasts])
+}
+
+fn free(lead: Lease, world: &World<'_>) -> Vec<Effect> {
+    lead.release(world);
+    let tells = world.config.redis.is_some();
+    let release = || Command::script(&RELEASE, &[&place(&lead.key)], [lead.holder()]);
+    tells.then(|| Effect::Tell(vec![release()])).into_iter().collect()
+}
+
+/// The same hash tag as the answer's, so that one node has both, and its clients see them in the order of their changes.
+fn place(key: &Key) -> String {
+    ["weir:lease:{", &key.hex(), "}"].concat()
+}
+
+impl Lease {
+    fn holder(&self) -> String {
+        format!("{:016x}", self.holder)
+    }
+}
+
+/// What Redis is asked may be asked twice, and whoever takes over asks for what it has got: its own lease is nobody else's.
+static CLAIM: Script = Script::new(
+    "if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) or redis.call('GET', KEYS[1]) == ARGV[1] then
+        return 1
+    end",
+);
+/// It may be another's by now: who waits for it in vain gives it back, too, and what Redis is told may come late.
+static RELEASE: Script = Script::new(
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then
+        return redis.call('DEL', KEYS[1])
+    end",
+);
+
 /// Time has passed, on this worker: who is to be told what.
 pub fn look(world: &mut World<'_>) -> Vec<(Stream, News)> {
     let mut flights = std::mem::take(world.flights);
@@ -262,7 +324,7 @@ mod tests {
     #[test]
     fn the_lease_of_another_worker_that_failed_is_taken_over() {
         let (mut flights, key) = flight(Leader::Elsewhere);
-        let lease = Lease { key, holder: Some(7), until: SECOND };
+        let lease = Lease { key, holder: 7, recorded: true, until: SECOND };
         assert_eq!(flights.look(SECOND / 2, |_| None, |_| Some(lease)), [(1, News::Lead(lease))]);
         assert_eq!(nothing(&mut flights, SECOND / 2), [], "it leads here now");
         assert_eq!(flights.land(&key), [2, 3]);

@@ -144,9 +144,11 @@ fn put_here(memo: &Memo, entry: &Entry, record: &[u8], world: &World<'_>) {
     let _ = L1::new(cache.l1_bytes as u64).insert(world.store, memo.key.bytes(), record, expires, world.now());
 }
 
-/// What asks Redis for it.
-pub fn question(key: &cache::Key) -> Command {
-    Command::new(&[b"GET", place(key).as_bytes()])
+/// What asks Redis for it. Of more than this gateway would keep only so much that it cannot be read: an answer of
+/// Redis's that is too large would be none for all who ask at the same time.
+pub fn question(key: &cache::Key, config: &Config) -> Command {
+    let most = config.cache.as_ref().map_or(0, |cache| cache.entry_bytes).to_string();
+    Command::new(&[b"GETRANGE", place(key).as_bytes(), b"0", most.as_bytes()])
 }
 
 /// What Redis says.
@@ -158,7 +160,7 @@ pub fn heard(memo: &Memo, reply: &Reply) -> Option<Entry> {
 }
 
 fn place(key: &cache::Key) -> String {
-    ["weir:cache:", &key.hex()].concat()
+    ["weir:cache:{", &key.hex(), "}"].concat()
 }
 
 /// The answer that an exchange came to, if it is whole and one that may be kept.

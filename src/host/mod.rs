@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code, reason = "the SDK's entry point macro expands to it")]
 
+mod bell;
 mod calls;
 mod redis;
 mod root;

@@ -1,12 +1,11 @@
 //! The worker's desk for Redis: streams leave what they ask and tell, the gateway role's root carries it out.
 //!
 //! Envoy ties an HTTP call to the context that makes it and forgets it with that context, so streams, which come and go,
-//! must not make any. Instead a stream rings: it puts a byte into a shared queue that only this worker's root reads, and
-//! Envoy calls the root as soon as the stream's callback is over. The root's tick is for what waits without a bell: for a
-//! probe of an absent Redis, for a call whose root is gone.
+//! must not make any. Instead a stream rings the [bell]. The root's tick is for what waits without one: for a probe of an
+//! absent Redis, for a call whose root is gone.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use proxy_wasm::types::{BufferType, MapType};
 
 use crate::config::Redis;
 use crate::flow::Head;
+use crate::host::bell::{self, AT_ONCE};
 use crate::host::worker;
 use crate::metric;
 use crate::redis::breaker::Turn;
@@ -36,28 +36,18 @@ thread_local! {
 struct Desk {
     line: Line,
     waiting: HashMap<Asker, Rc<dyn Waiting>>,
-    /// Where the root is; `None` if it is configured without a Redis.
-    bell: Option<Bell>,
+    /// What Redis said to streams that have yet to be told.
+    answers: VecDeque<(Asker, Option<Vec<Reply>>)>,
+    /// How long Redis may take for an answer; `None` if there is no Redis.
+    timeout: Option<Duration>,
     /// The call that runs.
     token: Option<u32>,
 }
 
-/// How the root is called.
-struct Bell {
-    queue: u32,
-    rung: bool,
-    /// How long Redis may take for an answer.
-    timeout: Duration,
-}
-
 /// A root context of the gateway role takes over the desk, or there is no Redis any more.
 pub fn open(redis: Option<&Redis>) {
-    let bell = redis.and_then(|redis| {
-        let queue = hostcalls::register_shared_queue(&QUEUE.with(String::clone)).ok()?;
-        Some(Bell { queue, rung: false, timeout: redis.timeout })
-    });
     DESK.with_borrow_mut(|desk| {
-        desk.bell = bell;
+        desk.timeout = redis.map(|redis| redis.timeout);
         let cluster = redis.is_some_and(|redis| redis.cluster);
         desk.line.leads_to(if cluster { Other::Cluster } else { Other::Single });
     });
@@ -66,7 +56,7 @@ pub fn open(redis: Option<&Redis>) {
 /// Asks Redis for a stream. `false` if it would not answer: then the stream has to go on without.
 pub fn ask(asker: Asker, waiting: Rc<dyn Waiting>, commands: Vec<Command>) -> bool {
     let asked = DESK.with_borrow_mut(|desk| {
-        desk.bell.as_ref()?;
+        desk.timeout?;
         let asked = desk.line.ask(asker, commands, worker::clock());
         if asked {
             desk.waiting.insert(asker, waiting);
@@ -83,7 +73,7 @@ pub fn ask(asker: Asker, waiting: Rc<dyn Waiting>, commands: Vec<Command>) -> bo
 /// Tells Redis, now or later.
 pub fn tell(commands: Vec<Command>) {
     let dropped = DESK.with_borrow_mut(|desk| {
-        if desk.bell.is_none() {
+        if desk.timeout.is_none() {
             return 0;
         }
         let dropped = desk.line.tell(commands);
@@ -103,17 +93,15 @@ pub fn forget(asker: Asker) {
 }
 
 /// The bell rang: the root with this number is called.
-pub fn ready(root: u32, queue: u32) {
-    while let Ok(Some(_)) = hostcalls::dequeue_shared_queue(queue) {}
-    unring();
+pub fn ready(root: u32) {
+    deliver(root);
     send(root);
 }
 
 /// Time has passed.
 pub fn tick(root: u32) {
-    unring();
     let lost = DESK.with_borrow_mut(|desk| {
-        let patience = desk.bell.as_ref()?.timeout + MARGIN + LOST;
+        let patience = desk.timeout? + MARGIN + LOST;
         let now = worker::clock();
         desk.line.runs_longer_than(patience, now).then(|| {
             desk.token = None;
@@ -121,9 +109,9 @@ pub fn tick(root: u32) {
         })
     });
     if let Some(outcome) = lost {
-        settle(root, outcome);
+        settle(outcome);
     }
-    send(root);
+    ready(root);
 }
 
 /// The call with this token ended.
@@ -133,44 +121,38 @@ pub fn ended(root: u32, token: u32, headers: usize, size: usize) {
         (desk.token.take_if(|current| *current == token)).map(|_| desk.line.ended(ending, worker::clock()))
     });
     if let Some(outcome) = outcome {
-        settle(root, outcome);
-        send(root);
+        settle(outcome);
+        ready(root);
     }
 }
 
 impl Desk {
     fn ring(&mut self) {
-        let due = self.line.is_due(worker::clock());
-        if let Some(bell) = self.bell.as_mut().filter(|bell| due && !bell.rung) {
-            bell.rung = hostcalls::enqueue_shared_queue(bell.queue, Some(b"!")).is_ok();
+        if self.line.is_due(worker::clock()) {
+            bell::ring();
         }
     }
-}
-
-fn unring() {
-    DESK.with_borrow_mut(|desk| {
-        if let Some(bell) = &mut desk.bell {
-            bell.rung = false;
-        }
-    });
 }
 
 /// Makes the next call, if it is time for one.
 fn send(root: u32) {
     let next = DESK.with_borrow_mut(|desk| {
-        let timeout = desk.bell.as_ref()?.timeout;
+        let timeout = desk.timeout?;
         Some((desk.line.next(worker::clock())?, timeout + MARGIN))
     });
     let Some((pipeline, timeout)) = next else { return };
     let headers = vec![(":method", "POST"), (":path", "/"), (":authority", "redis")];
     match hostcalls::dispatch_http_call(BRIDGE, headers, Some(&pipeline), Vec::new(), timeout) {
         Ok(token) => DESK.with_borrow_mut(|desk| desk.token = Some(token)),
-        Err(_) => settle(root, DESK.with_borrow_mut(|desk| desk.line.ended(Ending::Unsent, worker::clock()))),
+        Err(_) => {
+            settle(DESK.with_borrow_mut(|desk| desk.line.ended(Ending::Unsent, worker::clock())));
+            deliver(root);
+        }
     }
 }
 
-/// Lets everybody know who has waited, each in its own context. A stream that is gone has no context any more.
-fn settle(root: u32, outcome: Outcome) {
+/// Notes how a call ended.
+fn settle(outcome: Outcome) {
     worker::count(metric::redis_batches(outcome.ok), 1);
     worker::count(metric::redis_skipped(), outcome.skipped as u64);
     worker::count(metric::redis_dropped(), outcome.dropped as u64);
@@ -179,8 +161,17 @@ fn settle(root: u32, outcome: Outcome) {
         Some(Turn::Back) => log::info!("Redis is back"),
         None => {}
     }
-    for (asker, replies) in outcome.answers {
-        let waiting = DESK.with_borrow_mut(|desk| desk.waiting.remove(&asker));
+    DESK.with_borrow_mut(|desk| desk.answers.extend(outcome.answers));
+}
+
+/// Lets the next of those know who have waited, each in its own context. A stream that is gone has no context any more.
+fn deliver(root: u32) {
+    for _ in 0..AT_ONCE {
+        let next = DESK.with_borrow_mut(|desk| {
+            let (asker, replies) = desk.answers.pop_front()?;
+            Some((asker, desk.waiting.remove(&asker), replies))
+        });
+        let Some((asker, waiting, replies)) = next else { break };
         if let Some(waiting) = waiting
             && hostcalls::set_effective_context(asker).is_ok()
         {
@@ -188,6 +179,9 @@ fn settle(root: u32, outcome: Outcome) {
         }
     }
     let _ = hostcalls::set_effective_context(root);
+    if DESK.with_borrow(|desk| !desk.answers.is_empty()) {
+        bell::ring();
+    }
 }
 
 /// A call that was reset, or had no end in time, comes back without headers.
@@ -202,11 +196,6 @@ fn ending(headers: usize, size: usize) -> Ending {
         ),
         status => Ending::Status(status),
     }
-}
-
-thread_local! {
-    /// The name of this VM's queue. All VMs of all workers register theirs in one place.
-    static QUEUE: String = format!("weir-redis-{}-{:x}", worker::clock().as_nanos(), worker::random());
 }
 
 /// By so much Envoy's own timeout of a command comes first: then one silent node of a cluster costs the answers of that

@@ -14,7 +14,7 @@ use crate::flow::flight;
 use crate::flow::gateway::Gateway;
 use crate::flow::vendor::Vendor;
 use crate::host::stream::Stream;
-use crate::host::{calls, redis, waiting, worker};
+use crate::host::{bell, calls, redis, waiting, worker};
 
 /// Of the gateway role, for whatever waits. It is never switched off: it costs some microseconds, and in return nothing
 /// depends on somebody having set a timer.
@@ -75,6 +75,7 @@ impl RootContext for Root {
             }
             Ok(role) => {
                 if let Role::Gateway {} = role {
+                    bell::hang();
                     worker::open_redis();
                     self.set_tick_period(TICK);
                 }
@@ -89,16 +90,20 @@ impl RootContext for Root {
     }
 
     fn on_queue_ready(&mut self, queue: u32) {
-        redis::ready(self.id, queue);
+        bell::answered(queue);
+        waiting::deliver(self.id);
+        redis::ready(self.id);
     }
 
     fn on_tick(&mut self) {
+        bell::forget();
         let news = worker::with_world(self.id, Head::default, |world| {
             world.spare.give_back(world);
             world.books.close(world.store, world.now());
             flight::look(world)
         });
-        waiting::tell(self.id, news.unwrap_or_default());
+        waiting::tell(news.unwrap_or_default());
+        waiting::deliver(self.id);
         redis::tick(self.id);
     }
 

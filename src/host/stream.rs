@@ -128,7 +128,7 @@ impl<F: Flow + 'static> Seat<F> {
                     }
                 }
                 Effect::Wait => waiting::wait(self.id, Rc::<Seat<F>>::clone(self)),
-                effect => apply(self.id, effect),
+                effect => apply(effect),
             }
         }
     }
@@ -178,7 +178,7 @@ impl<F: Flow + 'static> Context for Stream<F> {
         calls::forget(id);
         let flow = self.seat.flow.take();
         let effects = worker::with_world(id, Half::Response.head(), |world| flow.closed(world)).unwrap_or_default();
-        effects.into_iter().for_each(|effect| apply(id, effect));
+        effects.into_iter().for_each(apply);
         true
     }
 }
@@ -225,7 +225,7 @@ fn read(half: Half, size: usize) -> Vec<u8> {
 }
 
 /// Carries out one effect. What the host refuses is left undone: no effect is worth a trap.
-fn apply(own: u32, effect: Effect) {
+pub fn apply(effect: Effect) {
     match effect {
         Effect::Reply(reply) => send(&reply),
         Effect::RequestHeader(name, value) => {
@@ -254,7 +254,7 @@ fn apply(own: u32, effect: Effect) {
         // The stream's own affair, above; of one that is over nobody would hear the answer.
         Effect::Ask(_) | Effect::Call(_) | Effect::Wait => {}
         Effect::Wake(streams, news) => {
-            waiting::tell(own, streams.into_iter().map(|stream| (stream, news.clone())));
+            waiting::tell(streams.into_iter().map(|stream| (stream, news.clone())));
         }
         Effect::Tell(commands) => redis::tell(commands),
         Effect::Count(counter) => worker::count(counter.name(), 1),

@@ -6,6 +6,8 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 #[cfg(test)]
 mod batch;
 #[cfg(test)]
+mod cache;
+#[cfg(test)]
 mod cost;
 #[cfg(test)]
 mod keys;

@@ -105,6 +105,11 @@ impl Stage {
         change(Rc::make_mut(self.config.keys.first_mut().unwrap()));
     }
 
+    /// Something happens outside of any stream.
+    pub fn looks<T>(&mut self, act: impl FnOnce(&mut World<'_>) -> T) -> T {
+        act(&mut world(self))
+    }
+
     /// A client whose request is good and on its way.
     pub fn client(&mut self, path: &str, body: Vec<u8>) -> Client<'_> {
         self.client_with(path, &[], body)
@@ -223,6 +228,28 @@ impl<'s> Client<'s> {
         at_hand(&self.headers);
         self.gateway(|flow, world| flow.told(replies, world));
         self.verdict == Verdict::Pass
+    }
+
+    /// A stream that waits hears this; whether the request goes on.
+    pub fn hears(&mut self, news: News) -> bool {
+        at_hand(&self.headers);
+        self.gateway(|flow, world| flow.hear(news, world));
+        self.verdict == Verdict::Pass
+    }
+
+    /// Another stream of this worker waits for this one.
+    pub fn followed_by(&mut self, key: &weir::cache::Key, stream: Stream, until: Duration) {
+        self.stage.flights.follow(key, stream, until);
+    }
+
+    /// Others have written records meanwhile.
+    pub fn has_store(&mut self, store: Memory) {
+        self.stage.store = store;
+    }
+
+    /// What streams of this worker are told since this was last looked at.
+    pub fn news(&mut self) -> Vec<(Stream, News)> {
+        std::mem::take(&mut self.stage.news)
     }
 
     /// Envoy holds so many bytes of the request, and more will come.

@@ -32,6 +32,26 @@ def run(gateways, key, body, connections=64, seconds=2.0, during=None):
 
 
 @dataclass
+class Got:
+    """What one of many got."""
+
+    status: int
+    headers: dict
+    body: bytes
+
+    @property
+    def cache(self):
+        return self.headers.get("x-weir-cache")
+
+
+def at_once(gateways, asked, during=None, seconds=30):
+    """Sends each of these (key, body) once, in turn to the gateways, and gives what each got, in order; `None` for one
+    that got no answer in time. Every request is sent before the first answer is read. `during` is a function that runs
+    when all are sent, in a thread."""
+    return asyncio.run(_at_once(gateways, asked, during, seconds))
+
+
+@dataclass
 class Bound:
     """What a key may use, and how much of it a load has to."""
 
@@ -59,10 +79,8 @@ ROUNDING = 1e-9
 
 
 async def _run(gateways, key, body, connections, seconds, during):
-    account, began = Account(), time.monotonic()
-    request = (b"POST /v1/chat/completions HTTP/1.1\r\nhost: weir\r\nauthorization: Bearer %s\r\n"
-               b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (key.encode(), len(body), body))
-    asking = [_ask(gateways[number % len(gateways)].port, request, began + seconds, account)
+    account, began, asked = Account(), time.monotonic(), request(key, body)
+    asking = [_ask(gateways[number % len(gateways)].port, asked, began + seconds, account)
               for number in range(connections)]
     beside = [asyncio.to_thread(during)] if during else []
     await asyncio.gather(*asking, *beside)
@@ -70,12 +88,12 @@ async def _run(gateways, key, body, connections, seconds, during):
     return account
 
 
-async def _ask(port, request, until, account):
+async def _ask(port, asked, until, account):
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         while time.monotonic() < until:
             began = time.monotonic()
-            writer.write(request)
+            writer.write(asked)
             status, body = await asyncio.wait_for(_answer(reader), 20)
             account.statuses[status] += 1
             account.slowest = max(account.slowest, time.monotonic() - began)
@@ -87,6 +105,46 @@ async def _ask(port, request, until, account):
         account.broken.append(repr(error))
     finally:
         writer.close()
+
+
+async def _at_once(gateways, asked, during, seconds):
+    # Connected in small groups, so that no backlog overflows.
+    gate = asyncio.Semaphore(200)
+    connections = await asyncio.gather(*(_connect(gateways[n % len(gateways)].port, gate) for n in range(len(asked))))
+    try:
+        for (_, writer), (key, body) in zip(connections, asked, strict=True):
+            writer.write(request(key, json.dumps(body).encode()))
+        beside = [asyncio.to_thread(during)] if during else []
+        reading = [asyncio.wait_for(_got(reader), seconds) for reader, _ in connections]
+        got = await asyncio.gather(*reading, *beside, return_exceptions=True)
+        return [one if isinstance(one, Got) else None for one in got[: len(asked)]]
+    finally:
+        for _, writer in connections:
+            writer.close()
+
+
+async def _connect(port, gate):
+    async with gate:
+        return await asyncio.open_connection("127.0.0.1", port)
+
+
+def request(key, body):
+    return (b"POST /v1/chat/completions HTTP/1.1\r\nhost: weir\r\nauthorization: Bearer %s\r\n"
+            b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (key.encode(), len(body), body))
+
+
+async def _got(reader):
+    """A whole answer, or a stream to its last chunk."""
+    line, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")[:-2]
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    if "content-length" in headers:
+        body = await reader.readexactly(int(headers["content-length"]))
+    else:
+        body = b""
+        while size := int(await reader.readline(), 16):
+            body += (await reader.readexactly(size + 2))[:-2]
+        await reader.readexactly(2)
+    return Got(int(line.split(" ")[1]), headers, body)
 
 
 async def _answer(reader):

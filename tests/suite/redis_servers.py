@@ -75,8 +75,12 @@ class Redis:
             self.go_on()
             self.kill()
 
+    def names(self, pattern):
+        """The keys that it has."""
+        return set(self("KEYS", pattern))
+
     def __call__(self, *words):
-        """One command and its reply, on a connection of its own."""
+        """One command and its reply, on a connection of its own; bytes that are no UTF-8 are escaped."""
         with socket.create_connection(("127.0.0.1", self.port), 5) as sock:
             if self.authority:
                 context = ssl.create_default_context(cafile=str(self.directory / "ca.pem"))
@@ -129,6 +133,10 @@ class Cluster:
             if first <= slot <= last:
                 return next(node for node in self.nodes if node.port == port)
 
+    def names(self, pattern):
+        """The keys that any node has."""
+        return {name for node in self.nodes for name in node("KEYS", pattern)}
+
     def _any(self, *words):
         return next(node for node in self.nodes if node.process.poll() is None)(*words)
 
@@ -138,7 +146,7 @@ class Cluster:
 
 
 def ask(stream, *words):
-    encoded = [str(word).encode() for word in words]
+    encoded = [str(word).encode(errors="surrogateescape") for word in words]
     stream.write(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in encoded))
     stream.flush()
     reply = receive(stream)
@@ -158,7 +166,7 @@ def receive(stream):
         case ":":
             return int(rest)
         case "$":
-            return None if rest == "-1" else stream.read(int(rest) + 2)[:-2].decode()
+            return None if rest == "-1" else stream.read(int(rest) + 2)[:-2].decode(errors="surrogateescape")
         case "*":
             return [receive(stream) for _ in range(int(rest))]
     raise OSError(f"the end, or nonsense: {line!r}")

@@ -95,15 +95,27 @@ class Vendor:
         self.models = set(models) or {f"{name}-model"}
         self.secret = f"sk-{name}-{secrets.token_hex(16)}"
         self.port, sockets = listening()
+        self.servers, self.connections = [], set()
         for sock in sockets:
             stage.run(self._listen(sock, tls))
         self.url = f"{'https' if tls else 'http'}://{host}:{self.port}{self.format.base}"
 
     async def _listen(self, sock, tls):
-        self.stage.servers.append(await asyncio.start_server(self._serve, sock=sock, ssl=tls, limit=1 << 24))
+        self.servers.append(await asyncio.start_server(self._serve, sock=sock, ssl=tls, limit=1 << 24))
+
+    def die(self):
+        """From here on connections to it are refused."""
+        self.stage.run(self.leave())
+
+    async def leave(self):
+        for server in self.servers:
+            server.close()
+        for task in self.connections:
+            task.cancel()
+        await asyncio.gather(*self.connections, return_exceptions=True)
 
     async def _serve(self, reader, writer):
-        self.stage.connections.add(task := asyncio.current_task())
+        self.connections.add(task := asyncio.current_task())
         try:
             while (call := await self._read(reader)) is not None:
                 if not await self._play(call, reader, writer):
@@ -111,7 +123,7 @@ class Vendor:
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError, OSError):
             pass
         finally:
-            self.stage.connections.discard(task)
+            self.connections.discard(task)
             writer.close()
 
     async def _read(self, reader):
@@ -192,7 +204,7 @@ class Stage:
     """All vendors, on one thread."""
 
     def __init__(self):
-        self.vendors, self.cases, self.servers, self.connections = {}, {}, [], set()
+        self.vendors, self.cases = {}, {}
         self.forbidden = []
         self.violations = []
         self._numbers = itertools.count(1)
@@ -238,14 +250,8 @@ class Stage:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
 
     def stop(self):
-        async def leave():
-            for server in self.servers:
-                server.close()
-            for task in self.connections:
-                task.cancel()
-            await asyncio.gather(*self.connections, return_exceptions=True)
-
-        self.run(leave())
+        for vendor in self.vendors.values():
+            vendor.die()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()

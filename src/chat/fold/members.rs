@@ -85,6 +85,11 @@ impl Members {
         found.is_none_or(|(_, member)| matches!(member, Member::Raw(raw) if raw == "null"))
     }
 
+    /// Forgets a member.
+    pub(super) fn remove(&mut self, name: &str) {
+        self.0.retain(|(known, _)| known != name);
+    }
+
     pub(super) fn render(&self, w: &mut Writer) {
         for (name, member) in &self.0 {
             let w = w.key(name);

@@ -11,7 +11,9 @@ fn fold_within(most: usize, chunks: &[&str]) -> Option<Value> {
         fold.feed(format!("data: {chunk}\n\n").as_bytes());
     }
     let usage = Usage { prompt: 3, completion: 4, ..Usage::default() };
-    fold.finish(Counted::All(usage)).map(|answer| serde_json::from_slice(&answer).unwrap())
+    let answer = fold.finish(Counted::All(usage))?;
+    assert!(Doc::parse(answer.clone()).is_ok(), "no member twice");
+    Some(serde_json::from_slice(&answer).unwrap())
 }
 
 fn fold(chunks: &[&str]) -> Option<Value> {
@@ -130,6 +132,8 @@ fn takes_each_member_of_a_chunk_from_where_it_is_meant() {
 #[test]
 fn has_the_usage_that_the_client_did_not_ask_for() {
     assert_eq!(fold(&[STOP, "[DONE]"]).unwrap()["usage"]["total_tokens"], 7);
+    let not_yet = r#"{"choices":[],"usage":null}"#;
+    assert_eq!(fold(&[not_yet, STOP, "[DONE]"]).unwrap()["usage"]["total_tokens"], 7);
     let said = r#"{"choices":[],"usage":{"total_tokens":1}}"#;
     assert_eq!(fold(&[STOP, said, "[DONE]"]).unwrap()["usage"]["total_tokens"], 1);
 }

@@ -3,13 +3,14 @@
 //! next, and what waits for Redis in between comes back through [`told`].
 
 use super::departure::dismiss;
-use super::recollection::{Heard, give, hand_over, hear_redis, questions, recollect, wait};
+use super::recollection::{Heard, give, hear_redis, questions, recollect, wait};
 use super::{Admitting, Caller, Forwarded, Gateway, Permitted};
 use crate::chat::Request;
 use crate::config::{Key, Model};
 use crate::flow::admission::{Admitted, Petition, Ruling, Standings};
 use crate::flow::bill;
 use crate::flow::exchange::{Copied, Exchange, vendor_name};
+use crate::flow::flight::hand_over;
 use crate::flow::party::Party;
 use crate::flow::selection::{Selection, select};
 use crate::flow::{Effect, Headers, Step, World};

@@ -6,13 +6,14 @@
 
 use std::rc::Rc;
 
-use super::recollection::{hand_over, land, serve};
+use super::recollection::serve;
 use super::{Caller, Forwarded, Gateway, Stranger, gathering};
 use crate::account;
 use crate::chat::request::Delivery;
 use crate::config::Config;
 use crate::flow::bill::Bill;
 use crate::flow::exchange::{Exchange, Outcome, Source, Spent, vendor_name};
+use crate::flow::flight::{hand_over, land};
 use crate::flow::kept;
 use crate::flow::{Effect, Headers, Reply, Step, Text, World, report};
 use crate::metric::{Counter, Labels, Rung};

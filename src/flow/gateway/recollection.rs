@@ -14,7 +14,7 @@ use super::{Caller, Gateway, Permitted};
 use crate::cache::Entry;
 use crate::chat::replay;
 use crate::chat::request::Delivery;
-use crate::flow::flight::{Leader, Lease, News};
+use crate::flow::flight::{self, Leader, Lease, News, land};
 use crate::flow::kept::{self, Memo};
 use crate::flow::{Effect, Headers, Reply, Step, World};
 use crate::metric::{Counter, Rung};
@@ -59,27 +59,33 @@ fn go_on(permitted: Permitted, world: &mut World<'_>) -> Step<Gateway> {
 }
 
 /// Leads, or follows.
-fn join(mut permitted: Permitted, memo: Memo, world: &mut World<'_>) -> Step<Gateway> {
+fn join(permitted: Permitted, memo: Memo, world: &mut World<'_>) -> Step<Gateway> {
     if !world.flights.has(&memo.key) {
         let lead = Lease::take(memo.key, permitted.until, world);
         world.flights.depart(memo.key, if lead.is_some() { Leader::Here } else { Leader::Elsewhere });
-        if lead.is_some() {
-            permitted.lead = lead;
-            return petition(permitted, world);
+        if let Some(lead) = lead {
+            return self::lead(permitted, lead, world);
         }
     }
     world.flights.follow(&memo.key, world.stream, permitted.until);
     Step { effects: vec![Effect::Wait], ..Step::hold(Gateway::Following(Box::new(permitted))) }
 }
 
+/// Goes out in the name of all, unless whoever led before has got the answer since this one looked for it.
+fn lead(mut permitted: Permitted, lease: Lease, world: &mut World<'_>) -> Step<Gateway> {
+    permitted.lead = Some(lease);
+    let kept = permitted.memo.and_then(|memo| kept::here(&memo.key, world).filter(|it| memo.welcomes(it, world.now())));
+    match kept {
+        Some(entry) => give(permitted, &entry, Rung::Merge, world),
+        None => petition(permitted, world),
+    }
+}
+
 /// What somebody who waits is told.
 pub(super) fn hear(state: Gateway, news: News, world: &mut World<'_>) -> Step<Gateway> {
     match (state, news) {
         (Gateway::Following(permitted), News::Answer(entry)) => give(*permitted, &entry, Rung::Merge, world),
-        (Gateway::Following(mut permitted), News::Lead(lease)) => {
-            permitted.lead = Some(lease);
-            petition(*permitted, world)
-        }
+        (Gateway::Following(permitted), News::Lead(lease)) => lead(*permitted, lease, world),
         (Gateway::Following(permitted), News::Alone) => alone(*permitted, world),
         (Gateway::Looking(permitted), _) => look(permitted, world),
         (state, _) => Step::hold(state),
@@ -103,16 +109,15 @@ fn look(permitted: Box<Permitted>, world: &mut World<'_>) -> Step<Gateway> {
     Step { effects: vec![Effect::Ask(commands)], ..Step::hold(Gateway::Looking(permitted)) }
 }
 
-/// What Redis is asked about answers; to be read by [`hear_redis`].
+/// What Redis is asked about answers; to be read by [`hear_redis`]. The claim comes first: what the one got who had it
+/// before is there when it is free.
 pub(super) fn questions(permitted: &Permitted, world: &World<'_>) -> Vec<Command> {
     let Some(memo) = permitted.memo.filter(|memo| memo.reads && world.config.redis.is_some()) else {
         return Vec::new();
     };
-    let claim = permitted.lead.map(|lead| {
-        let left = permitted.until.saturating_sub(world.now()).as_millis().max(1).to_string();
-        Command::new(&[b"SET", place(&lead).as_bytes(), b"", b"NX", b"PX", left.as_bytes()])
-    });
-    std::iter::once(kept::question(&memo.key)).chain(claim).collect()
+    let left = permitted.until.saturating_sub(world.now());
+    let claim = permitted.lead.map(|lead| flight::claim(&lead, left));
+    claim.into_iter().chain([kept::question(&memo.key, world.config)]).collect()
 }
 
 /// What follows from Redis's replies to [`questions`].
@@ -128,7 +133,11 @@ pub(super) enum Heard {
 /// Reads the replies to [`questions`].
 pub(super) fn hear_redis(permitted: &Permitted, replies: &[redis::Reply], world: &World<'_>) -> Heard {
     let Some(memo) = permitted.memo else { return Heard::Nothing };
-    let entry = replies.first().and_then(|reply| kept::heard(&memo, reply));
+    let (claimed, kept) = match replies {
+        [claimed, kept] => (Some(claimed), Some(kept)),
+        replies => (None, replies.first()),
+    };
+    let entry = kept.and_then(|reply| kept::heard(&memo, reply));
     if let Some(entry) = entry {
         // A stale one may be needed later.
         kept::keep_here(&memo, &entry, world);
@@ -136,7 +145,7 @@ pub(super) fn hear_redis(permitted: &Permitted, replies: &[redis::Reply], world:
             return Heard::Answer(entry);
         }
     }
-    match replies.get(1) {
+    match claimed {
         Some(redis::Reply::Nil) => Heard::Taken,
         _ => Heard::Nothing,
     }
@@ -222,30 +231,4 @@ fn answer(entry: &Entry, delivery: Delivery, rung: Rung, world: &World<'_>) -> O
         }
     };
     Some(Reply { status: 200, headers, body })
-}
-
-/// Whoever leads has the answer: all that follow get it, and the lease is free.
-pub(super) fn land(lead: Lease, entry: Rc<Entry>, world: &mut World<'_>) -> Vec<Effect> {
-    let followers = world.flights.land(&lead.key);
-    let mut effects = free(lead, world);
-    effects.extend((!followers.is_empty()).then_some(Effect::Wake(followers, News::Answer(entry))));
-    effects
-}
-
-/// Whoever leads has no answer: the next one takes over, or the lease is free.
-pub(super) fn hand_over(lead: Lease, world: &mut World<'_>) -> Vec<Effect> {
-    match world.flights.succeed(&lead.key) {
-        Some(next) => vec![Effect::Wake(vec![next], News::Lead(lead))],
-        None => free(lead, world),
-    }
-}
-
-fn free(lead: Lease, world: &World<'_>) -> Vec<Effect> {
-    lead.release(world);
-    let tells = world.config.redis.is_some();
-    tells.then(|| Effect::Tell(vec![Command::new(&[b"DEL", place(&lead).as_bytes()])])).into_iter().collect()
-}
-
-fn place(lead: &Lease) -> String {
-    ["weir:lease:", &lead.key.hex()].concat()
 }
