@@ -136,6 +136,12 @@ impl Refusal {
         Refusal::new(403, "forbidden", INVALID, message).code("model_not_allowed").param("model")
     }
 
+    /// 403: a good key that may not look behind the scenes.
+    pub fn admins_only() -> Refusal {
+        let message = "this is for keys that are marked admin: true";
+        Refusal::new(403, "forbidden", INVALID, message).code("admin_required")
+    }
+
     /// 403: a good key without permission for any vendor that could serve the request.
     pub fn forbidden_vendors(model: &str) -> Refusal {
         let message = format!("this API key has no permission for any vendor that serves the model {model:?}");

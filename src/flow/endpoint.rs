@@ -2,9 +2,9 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::config::{Config, Key};
-use crate::flow::Reply;
+use crate::config::{Config, Hop, Key};
 use crate::flow::exchange::vendor_name;
+use crate::flow::{Reply, World, report, selection};
 use crate::json::Writer;
 use crate::refusal::Refusal;
 
@@ -17,18 +17,28 @@ pub enum Serves {
     Batch,
     /// The list of models.
     Models,
+    /// What is known of the vendors, for admins.
+    Status,
     /// The health page.
     Health,
     /// Envoy's statistics, by its admin interface.
     Metrics,
 }
 
+impl Serves {
+    /// Whether its requests have a body that matters.
+    pub fn has_body(self) -> bool {
+        matches!(self, Serves::Chat | Serves::Batch)
+    }
+}
+
 /// Path, method, purpose: `docs/api.md` documents each row.
-pub const ENDPOINTS: [(&str, &str, Serves); 6] = [
+pub const ENDPOINTS: [(&str, &str, Serves); 7] = [
     (CHAT, "POST", Serves::Chat),
     (BATCH, "POST", Serves::Batch),
     ("/v1/chat/completions", "POST", Serves::Chat),
     ("/v1/models", "GET", Serves::Models),
+    ("/api/status", "GET", Serves::Status),
     ("/health", "GET", Serves::Health),
     ("/metrics", "GET", Serves::Metrics),
 ];
@@ -61,6 +71,28 @@ pub fn health(now: Duration) -> Reply {
         w.key("status").string("healthy");
         w.key("timestamp").string(&timestamp);
         w.key("version").string(env!("CARGO_PKG_VERSION"));
+    })
+}
+
+/// `GET /api/status`: what routing has learned of every model at every vendor.
+pub fn status(world: &World<'_>) -> Reply {
+    let mut known: Vec<&Hop> = Vec::new();
+    for hop in world.config.models.iter().flat_map(|model| &model.serve) {
+        if !known.iter().any(|other| other.vendor == hop.vendor && other.model == hop.model) {
+            known.push(hop);
+        }
+    }
+    page(|w| {
+        w.key("version").string(env!("CARGO_PKG_VERSION"));
+        w.key("vendors").array(|w| {
+            for hop in known {
+                w.object(|w| {
+                    w.key("vendor").string(vendor_name(world.config, hop));
+                    w.key("model").string(&hop.model);
+                    selection::view(w, &report::known(hop, world.config, world.store), world);
+                });
+            }
+        });
     })
 }
 

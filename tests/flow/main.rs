@@ -14,6 +14,8 @@ mod keys;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod routing;
+#[cfg(test)]
 mod stage;
 
 use stage::{Stage, ask, chunk, completion, error};

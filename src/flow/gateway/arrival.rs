@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::consideration::consider;
 use super::departure::{dismiss, refuse, reply};
-use super::{Caller, Gateway, Stranger, gathering};
+use super::{Caller, EXPLAIN, Explain, Gateway, Stranger, gathering};
 use crate::chat::Request;
 use crate::config::{Config, Key};
 use crate::flow::batch::Batch;
@@ -39,7 +39,7 @@ pub(super) fn begin(end: bool, world: &mut World<'_>) -> Step<Gateway> {
             let effects = vec![Effect::RequestHeader(":path".into(), Some(path.to_owned().into()))];
             Ok(Step::pass(Gateway::Passing(labels.clone()), effects))
         }
-        Serves::Models | Serves::Chat | Serves::Batch => Ok(match identify::identify(&head, world)? {
+        Serves::Models | Serves::Status | Serves::Chat | Serves::Batch => Ok(match identify::identify(&head, world)? {
             Identity::Known(key) => {
                 let known = Known { surface, key, labels: labels.clone() };
                 serve(serves, known, &head, end, world)
@@ -47,7 +47,7 @@ pub(super) fn begin(end: bool, world: &mut World<'_>) -> Step<Gateway> {
             Identity::Unknown(digest) => {
                 let effects = vec![identify::question(&digest)];
                 let stranger = Stranger { digest, wants: serves, surface, labels: labels.clone() };
-                let state = match end && serves != Serves::Models {
+                let state = match end && serves.has_body() {
                     true => Gateway::IdentifyingWhole(stranger, Vec::new()),
                     false => Gateway::Identifying(stranger),
                 };
@@ -62,7 +62,7 @@ pub(super) fn begin(end: bool, world: &mut World<'_>) -> Step<Gateway> {
 pub(super) fn body(state: Gateway, part: Part, world: &mut World<'_>) -> Step<Gateway> {
     let limit = world.config.limits.body_bytes;
     match (state, part) {
-        (Gateway::Identifying(stranger), Part::Whole(body)) if stranger.wants != Serves::Models => {
+        (Gateway::Identifying(stranger), Part::Whole(body)) if stranger.wants.has_body() => {
             Step::hold(Gateway::IdentifyingWhole(stranger, body))
         }
         // Redis answers in time; until then Envoy's own buffer is the bound.
@@ -107,11 +107,11 @@ pub(super) fn introduce_whole(
 
 /// Refuses headers that two readers could understand differently, and those that steer Envoy or Weir from within.
 fn check_headers(head: &Head) -> Result<(), Refusal> {
-    /// Set by Envoy itself on every request, over anything that a client sends.
-    const ENVOYS_OWN: [&str; 2] = ["x-envoy-internal", "x-envoy-external-address"];
+    /// Set by Envoy itself on every request, over anything that a client sends; and one that is for clients.
+    const FINE: [&str; 3] = ["x-envoy-internal", "x-envoy-external-address", EXPLAIN];
     for (name, value) in &head.0 {
         let internal = name.starts_with("x-weir-") || name.starts_with("x-envoy-");
-        if internal && !ENVOYS_OWN.contains(&name.as_str()) {
+        if internal && !FINE.contains(&name.as_str()) {
             return Err(Refusal::malformed(format!("the header {name} is internal and may not be sent")));
         }
         if std::str::from_utf8(value).is_err() {
@@ -124,9 +124,16 @@ fn check_headers(head: &Head) -> Result<(), Refusal> {
 /// What somebody gets whose key is known.
 fn serve(wants: Serves, known: Known, head: &Head, end: bool, world: &World<'_>) -> Step<Gateway> {
     let Known { surface, key, labels } = known;
-    if wants == Serves::Models {
-        return reply(endpoint::models(world.config, &key), labels);
+    match wants {
+        Serves::Models => return reply(endpoint::models(world.config, &key), labels),
+        Serves::Status if key.admin => return reply(endpoint::status(world), labels),
+        Serves::Status => return refuse(&Refusal::admins_only(), surface, labels, Headers::new()),
+        _ => {}
     }
+    let explain = match Explain::wanted(head, &key) {
+        Ok(explain) => explain,
+        Err(refusal) => return refuse(&refusal, surface, labels, Headers::new()),
+    };
     let place = admit(wants, head, end, world.config).and_then(|()| match Place::take(world) {
         // Something may be kept for it.
         Err(_) if wants == Serves::Chat && world.config.cache.is_some() => Ok(None),
@@ -135,7 +142,7 @@ fn serve(wants: Serves, known: Known, head: &Head, end: bool, world: &World<'_>)
     match place {
         Err(refusal) => refuse(&refusal, surface, labels, Headers::new()),
         Ok(place) => {
-            let caller = Caller { wants, surface, key, place, control: Control::of(head), labels };
+            let caller = Caller { wants, surface, key, place, control: Control::of(head), explain, labels };
             let large = head.content_length().is_some_and(|length| length > world.config.limits.body_bytes as u64);
             Step::hold(if large { Gateway::Draining(caller, 0) } else { Gateway::Reading(caller) })
         }

@@ -2,17 +2,17 @@
 //! one; those who may limit it are asked, here or in Redis; it goes out, or is refused. Each of these hands on to the
 //! next, and what waits for Redis in between comes back through [`told`].
 
-use super::departure::dismiss;
+use super::departure::{dismiss, reply};
 use super::recollection::{Heard, give, hear_redis, questions, recollect, wait};
-use super::{Admitting, Caller, Forwarded, Gateway, Permitted};
+use super::{Admitting, Caller, Explain, Forwarded, Gateway, Permitted};
 use crate::chat::Request;
 use crate::config::{Key, Model};
 use crate::flow::admission::{Admitted, Petition, Ruling, Standings};
-use crate::flow::bill;
 use crate::flow::exchange::{Copied, Exchange, vendor_name};
 use crate::flow::flight::hand_over;
 use crate::flow::party::Party;
 use crate::flow::selection::{Selection, select};
+use crate::flow::{self, bill};
 use crate::flow::{Effect, Headers, Step, World};
 use crate::limit::Claim;
 use crate::metric::{Counter, Rung};
@@ -23,12 +23,24 @@ use crate::route::Plan;
 /// Takes a whole request as far as it gets.
 pub(super) fn consider(mut caller: Caller, body: Vec<u8>, world: &mut World<'_>) -> Step<Gateway> {
     match read(&mut caller, body, world) {
-        Ok((request, model, plan)) => {
-            let (memo, note, lead, until) = Default::default();
-            recollect(Permitted { caller, request, model, plan, memo, note, lead, until }, world)
+        Ok((_, _, selection)) if caller.explain == Explain::Instead => explain(caller, &selection, world),
+        Ok((request, model, selection)) => {
+            let explains = caller.explain == Explain::InHeader;
+            let explanation = explains.then(|| String::from_utf8_lossy(&selection.explain(world)).into_owned());
+            let ((memo, note, lead, until), plan) = (Default::default(), selection.plan);
+            recollect(Permitted { caller, request, model, plan, explanation, memo, note, lead, until }, world)
         }
         Err(refusal) => dismiss(&refusal, caller, Headers::new(), world),
     }
+}
+
+/// Tells an admin who would be asked, and asks nobody.
+fn explain(caller: Caller, selection: &Selection, world: &World<'_>) -> Step<Gateway> {
+    if let Some(place) = caller.place {
+        place.leave(world);
+    }
+    let headers = vec![("content-type", "application/json".into())];
+    reply(flow::Reply { status: 200, headers, body: selection.explain(world) }, caller.labels)
 }
 
 /// What Redis said of kept answers and of the limits, or did not.
@@ -46,7 +58,7 @@ pub(super) fn told(admitting: Admitting, replies: Option<Vec<Reply>>, world: &mu
 }
 
 /// Understands a request, and finds out who could answer it.
-fn read(caller: &mut Caller, body: Vec<u8>, world: &World<'_>) -> Result<(Request, usize, Plan), Refusal> {
+fn read(caller: &mut Caller, body: Vec<u8>, world: &World<'_>) -> Result<(Request, usize, Selection), Refusal> {
     let request = Request::parse(body)?;
     caller.labels.model = "other".to_owned();
     let found = world.config.model(request.model());
@@ -55,8 +67,8 @@ fn read(caller: &mut Caller, body: Vec<u8>, world: &World<'_>) -> Result<(Reques
     permit(&caller.key, index, model)?;
     let candidates = Plan::candidates(world.config, &caller.key, model, &request)?;
     let selection = select(candidates, &caller.key, model, &request, world);
-    let Selection { plan, .. } = selection.ok_or_else(|| Refusal::unserved(&model.name))?;
-    Ok((request, index, plan))
+    let selection = selection.ok_or_else(|| Refusal::unserved(&model.name))?;
+    Ok((request, index, selection))
 }
 
 fn permit(key: &Key, index: usize, model: &Model) -> Result<(), Refusal> {
@@ -102,7 +114,7 @@ fn forward(
     standings: Standings,
     world: &mut World<'_>,
 ) -> Step<Gateway> {
-    let Permitted { mut caller, request, plan, memo, note, lead, .. } = permitted;
+    let Permitted { mut caller, request, plan, explanation, memo, note, lead, .. } = permitted;
     let most = world.config.cache.as_ref().map_or(0, |cache| cache.entry_bytes);
     let copy = memo.map_or(Copied::Nothing, |_| Copied::Wanted(most));
     let exchange =
@@ -117,6 +129,6 @@ fn forward(
     let number = world.exchanges.open(exchange);
     effects.push(Effect::Exchange(number));
     effects.extend(note.map(|note| Effect::Count(Counter::Cache(note))));
-    let forwarded = Forwarded { caller, exchange: number, claim, admitted, standings, memo, note, lead };
+    let forwarded = Forwarded { caller, exchange: number, claim, admitted, standings, explanation, memo, note, lead };
     Step::pass(Gateway::Forwarded(Box::new(forwarded)), effects)
 }

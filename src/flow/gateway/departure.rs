@@ -7,7 +7,7 @@
 use std::rc::Rc;
 
 use super::recollection::serve;
-use super::{Caller, Forwarded, Gateway, Stranger, gathering};
+use super::{Caller, EXPLAIN, Forwarded, Gateway, Stranger, gathering};
 use crate::account;
 use crate::chat::request::Delivery;
 use crate::config::Config;
@@ -23,6 +23,7 @@ use crate::refusal::{Again, Refusal, Surface};
 pub(super) fn answer(mut forwarded: Box<Forwarded>, world: &mut World<'_>) -> Step<Gateway> {
     let (config, now, head) = (world.config, world.now(), world.head);
     let mut headers = forwarded.standings.headers();
+    headers.extend(forwarded.explanation.take().map(|explanation| (EXPLAIN, explanation.into())));
     if let Some(exchange) = world.exchanges.get(forwarded.exchange) {
         exchange.conclude(|| head().status(), now, config);
     }

@@ -40,11 +40,11 @@ use crate::flow::endpoint::Serves;
 use crate::flow::flight::{Lease, News};
 use crate::flow::kept::{Control, Memo};
 use crate::flow::load::Place;
-use crate::flow::{Effect, Flow, Part, Reads, Step, World};
+use crate::flow::{Effect, Flow, Head, Part, Reads, Step, World};
 use crate::limit::Claim;
 use crate::metric::Labels;
 use crate::redis::Reply;
-use crate::refusal::Surface;
+use crate::refusal::{Refusal, Surface};
 use crate::route::Plan;
 
 /// The state of one client's stream.
@@ -90,7 +90,35 @@ pub struct Caller {
     /// Its place among the requests in flight; without one it only gets what is kept.
     place: Option<Place>,
     control: Control,
+    explain: Explain,
     labels: Labels,
+}
+
+/// Whether the choice of the vendor is to be explained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Explain {
+    /// It is not.
+    No,
+    /// In a header of the answer.
+    InHeader,
+    /// Instead of an answer.
+    Instead,
+}
+
+/// The header by which an admin asks for an explanation, and gets it.
+const EXPLAIN: &str = "x-weir-explain";
+
+impl Explain {
+    /// What a request's headers want.
+    fn wanted(head: &Head, key: &Key) -> Result<Explain, Refusal> {
+        match head.text(EXPLAIN) {
+            None => Ok(Explain::No),
+            Some(_) if !key.admin => Err(Refusal::admins_only()),
+            Some("1") => Ok(Explain::InHeader),
+            Some("dry-run") => Ok(Explain::Instead),
+            Some(_) => Err(Refusal::malformed("x-weir-explain must be 1 or dry-run")),
+        }
+    }
 }
 
 /// Somebody with a key that only Redis can know.
@@ -110,6 +138,8 @@ pub struct Permitted {
     /// The index of the model.
     model: usize,
     plan: Plan,
+    /// How the plan came about, if somebody wants to know.
+    explanation: Option<String>,
     /// By what its answer is kept, if it may be.
     memo: Option<Memo>,
     /// What came of looking for a kept answer.
@@ -145,6 +175,7 @@ pub struct Forwarded {
     claim: Claim,
     admitted: Admitted,
     standings: Standings,
+    explanation: Option<String>,
     memo: Option<Memo>,
     note: Option<&'static str>,
     lead: Option<Lease>,
