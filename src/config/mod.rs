@@ -222,6 +222,8 @@ pub struct Routing {
     pub total_timeout: Duration,
     /// What makes a vendor the better one, where model and key say nothing else.
     pub weights: Weights,
+    /// How long a conversation prefers the vendor that answered it; not at all if nothing.
+    pub affinity: Duration,
     /// How long a batch of requests may take in all.
     pub batch_timeout: Duration,
 }

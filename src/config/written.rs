@@ -213,6 +213,8 @@ pub struct Routing {
     pub total_timeout: Span,
     /// What makes a vendor the better one.
     pub weights: Weights,
+    /// How long a conversation prefers the vendor that answered it; not at all if 0s.
+    pub affinity: Span,
     /// How long a batch of requests may take in all; as long as a request if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_timeout: Option<Span>,
@@ -281,6 +283,7 @@ impl Default for Routing {
             idle_timeout: seconds(60),
             total_timeout: seconds(600),
             weights: Weights::default(),
+            affinity: seconds(0),
             batch_timeout: None,
         }
     }

@@ -9,6 +9,7 @@
 //! and settles what is open; nothing here reads a clock, a header or a buffer except through its arguments.
 
 pub mod admission;
+pub mod affinity;
 pub mod batch;
 pub mod bill;
 pub mod books;

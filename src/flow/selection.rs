@@ -3,6 +3,7 @@
 use crate::account::{self, estimate};
 use crate::chat::{Request, Usage};
 use crate::config::{Hop, Key, Model};
+use crate::flow::affinity::Conversation;
 use crate::flow::exchange::vendor_name;
 use crate::flow::{World, report};
 use crate::json::Writer;
@@ -44,7 +45,9 @@ pub fn select(
         candidates.iter().map(|hop| hop.price.map(|price| account::cost(&price, &usage))).collect();
     let all: Vec<Candidate<'_>> =
         records.iter().zip(&costs).map(|(record, cost)| Candidate { record, cost: *cost }).collect();
-    let ask = Ask { now, prompt, answer, weights, preferred: None, draw: (world.random)() };
+    let preferred = Conversation::of(request, key, world.config)
+        .and_then(|conversation| conversation.preferred(&candidates, world));
+    let ask = Ask { now, prompt, answer, weights, preferred, draw: (world.random)() };
     let choice = choose(&all, &ask);
     let ordered: Vec<Hop> = choice.order().filter_map(|index| candidates.get(index).cloned()).collect();
     let plan = Plan::of(ordered, attempts)?;

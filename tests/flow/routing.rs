@@ -20,7 +20,12 @@ fn learning() -> Stage {
 
 /// A request, until the first vendor has it; which one that is.
 fn goes_out(stage: &mut Stage) -> (Client<'_>, String) {
-    let client = stage.client(CHAT, ask("both", ""));
+    says(stage, "hi")
+}
+
+fn says<'s>(stage: &'s mut Stage, text: &str) -> (Client<'s>, String) {
+    let body = json!({"model": "both", "messages": [{"role": "user", "content": text}]});
+    let client = stage.client(CHAT, body.to_string().into_bytes());
     let vendor = client.route().to_owned();
     (client, vendor)
 }
@@ -130,4 +135,27 @@ fn nobody_else_is() {
     stage.change_key(|key| key.admin = true);
     let answer = stage.refused("POST", CHAT, &explain("yes"), ask("both", ""));
     assert!(answer.status == 400 && answer.text().contains("dry-run"));
+}
+
+#[test]
+fn a_conversation_stays_where_it_was_while_that_is_nearly_as_good() {
+    let price = |usd: u32| json!({"input": usd, "output": usd});
+    let serve = json!([{"vendor": "first", "price": price(10)}, {"vendor": "second", "price": price(11)}]);
+    for (affinity, pause, stays) in [("5m", 0, true), ("5m", 301, false), ("0s", 0, false)] {
+        let routing = json!({"weights": {"cost": 1, "success": 1, "latency": 1}, "affinity": affinity});
+        let mut stage = Stage::with(&[("/routing", routing), ("/models/0", json!({"serve": serve.clone()}))]);
+        // The first vendor fails, so the second one answers, and is as good from then on.
+        let (mut client, vendor) = says(&mut stage, "a conversation");
+        client.attempt(&vendor);
+        assert!(client.vendor_fails(429, JSON, &error("slow down")));
+        client.attempt("second");
+        client.vendor_replies(200, JSON, &completion("hi"));
+        client.leaves();
+        pass_seconds(60);
+        share(&mut stage, 20, answers);
+        pass_seconds(pause);
+        let (mut client, vendor) = says(&mut stage, "a conversation");
+        client.leaves();
+        assert_eq!(vendor == "second", stays, "{affinity} {pause}");
+    }
 }

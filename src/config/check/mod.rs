@@ -82,12 +82,16 @@ fn routing(written: &written::Routing, problems: &mut Problems) -> Option<Routin
         idle_timeout: timeout("idle_timeout", written.idle_timeout, problems),
         total_timeout: timeout("total_timeout", written.total_timeout, problems),
         weights: weights(&written.weights, "routing.weights", problems),
+        affinity: written.affinity.0,
         batch_timeout: written
             .batch_timeout
             .map_or(written.total_timeout.0, |span| timeout("batch_timeout", span, problems)),
     };
     if routing.first_token_timeout > routing.total_timeout {
         problems.note("routing.first_token_timeout", "must not be longer than routing.total_timeout");
+    }
+    if routing.affinity > LONGEST {
+        problems.note("routing.affinity", format!("must be at most {}", Span(LONGEST)));
     }
     Some(routing)
 }

@@ -11,6 +11,7 @@ use super::{Caller, EXPLAIN, Forwarded, Gateway, Stranger, gathering};
 use crate::account;
 use crate::chat::request::Delivery;
 use crate::config::Config;
+use crate::flow::affinity::Conversation;
 use crate::flow::bill::Bill;
 use crate::flow::exchange::{Exchange, Outcome, Source, Spent, vendor_name};
 use crate::flow::flight::{hand_over, land};
@@ -41,10 +42,15 @@ pub(super) fn answer(mut forwarded: Box<Forwarded>, world: &mut World<'_>) -> St
                 Outcome::Failed(failure) => failure.refusal.clone(),
                 Outcome::Answered | Outcome::Pending => {
                     forwarded.caller.labels.status = 200;
+                    let conversation = Conversation::of(&exchange.request, &forwarded.caller.key, config);
+                    let hop = last.hop.clone();
                     headers.extend(price_tag(exchange));
                     headers.extend(forwarded.note.map(|note| ("x-weir-cache", note.into())));
                     let whole = exchange.request.delivery() == Delivery::Whole;
                     let kept = if whole { remember(&mut forwarded, world) } else { Vec::new() };
+                    if let Some(conversation) = conversation {
+                        conversation.went_to(&hop, world);
+                    }
                     let header = |(name, value): (&'static str, Text)| Effect::ResponseHeader(name.into(), Some(value));
                     let effects = headers.into_iter().map(header).chain(kept).collect();
                     return Step::pass(Gateway::Answering(forwarded), effects);
