@@ -1,4 +1,32 @@
 //! Which vendors a request may go to, in which order.
+//!
+//! The file says who may serve a model: that is the [`Plan`]. Which of them does best is learned from what happens. Of
+//! each model at each vendor there is a [`Record`], shared by the workers, that every attempt changes twice, when it
+//! begins and when it ends: how often it answers and how fast, how many requests it has, how much room it says it has,
+//! and whether its breaker is open. [`score`] makes a number of each candidate's record and price, and [`choose`] an
+//! order of the numbers. `docs/routing.md` has the formula and what it gains.
+//!
+//! Nothing here reads a clock, a random source or a configuration. Both functions are sums.
+
+pub mod breaker;
+mod choice;
+mod decay;
+mod event;
+pub mod headroom;
+pub mod record;
+pub mod score;
+
+#[cfg(all(test, not(target_family = "wasm")))]
+mod laws;
+#[cfg(test)]
+mod tests;
+
+pub use breaker::{Phase, Why};
+pub use choice::{Choice, Ranked, Reason, choose};
+pub use event::{Answered, Ending, Event, Fault};
+pub use headroom::{Headroom, Quota};
+pub use record::{Admission, Bytes, Record, View, expected_tokens};
+pub use score::{Ask, Candidate, Factors, MOST_CANDIDATES, Weights, score};
 
 use crate::chat::Request;
 use crate::config::{Config, Hop, Key, Model};
