@@ -72,7 +72,7 @@ impl Why {
         let (first, longest) = match self {
             Why::Consecutive | Why::Rate => (FIRST, DOUBLED),
             Why::Throttled => (BREATHER, DOUBLED),
-            Why::Denied => (DOUBLED, LONGEST),
+            Why::Denied => (DENIED, LONGEST),
             Why::Quota => (QUOTA, LONGEST),
         };
         (micros(first), micros(longest))
@@ -195,11 +195,13 @@ pub const FEW: f64 = 10.0;
 /// The part of them that must have failed.
 pub const HALF_FAILED: f64 = 0.5;
 /// How long the first opening lasts: longer than a restart of one server behind a load balancer, and an outage of ten
-/// minutes sees 13 probes.
+/// minutes sees 21 probes.
 pub const FIRST: Duration = Duration::from_secs(5);
-/// How long the longest opening after failures lasts, and the first one after a rejected credential. A vendor that is
-/// back is unused for no longer.
-pub const DOUBLED: Duration = Duration::from_secs(60);
+/// How long the longest opening after failures lasts: a vendor that is back is unused for no longer, and one that is
+/// not costs a failover as often.
+pub const DOUBLED: Duration = Duration::from_secs(30);
+/// How long the first opening lasts after a rejected credential or an unknown model: somebody has to mend that.
+pub const DENIED: Duration = Duration::from_secs(60);
 /// How long the first opening lasts after a vendor had no room and did not say for how long.
 pub const BREATHER: Duration = Duration::from_secs(1);
 /// How long the first opening lasts after a quota was used up: somebody has to pay, and each probe is a failover.
@@ -282,7 +284,7 @@ mod tests {
     #[test]
     fn stays_open_for_twice_as_long_each_time() {
         let (mut breaker, mut now) = (opened(), NOW);
-        for seconds in [5, 10, 20, 40, 60, 60] {
+        for seconds in [5, 10, 20, 30, 30, 30] {
             assert_eq!(open_for(&breaker, now), Some(seconds));
             now += seconds * S;
             breaker.began(now);
@@ -326,7 +328,7 @@ mod tests {
             breaker.open(NOW, NOW, Why::Throttled, Some(Duration::from_millis(asked)));
             assert_eq!(breaker.phase(NOW), Phase::Open(open, Why::Throttled));
         }
-        for (why, open) in [(Why::Throttled, BREATHER), (Why::Quota, QUOTA), (Why::Denied, DOUBLED)] {
+        for (why, open) in [(Why::Throttled, BREATHER), (Why::Quota, QUOTA), (Why::Denied, DENIED)] {
             let mut breaker = Breaker::default();
             breaker.open(NOW, NOW, why, None);
             assert_eq!(breaker.phase(NOW), Phase::Open(open, why), "{}", why.name());

@@ -26,7 +26,7 @@ pub use choice::{Choice, Ranked, Reason, choose};
 pub use event::{Answered, Ending, Event, Fault};
 pub use headroom::{Headroom, Quota};
 pub use record::{Admission, Bytes, Record, View, expected_tokens};
-pub use score::{Ask, Candidate, Factors, MOST_CANDIDATES, Weights};
+pub use score::{Ask, Candidate, Factors, MOST_CANDIDATES, Weights, score};
 
 use crate::chat::Request;
 use crate::config::{Config, Hop, Key, Model};

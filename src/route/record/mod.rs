@@ -10,13 +10,18 @@
 //!
 //! A clock that steps back fades nothing; one that jumps ahead fades everything, and the record is as good as new.
 
+mod bytes;
+mod view;
+
 use std::time::Duration;
 
-use super::breaker::{self, Breaker, Phase, Why};
-use super::decay::{Average, Micros, faded, left, micros, sane};
+pub use bytes::Bytes;
+pub use view::View;
+
+use super::breaker::{Breaker, Phase, Why};
+use super::decay::{Average, Micros, faded, left, micros};
 use super::event::{Answered, Ending, Event, Fault};
-use super::headroom::{self, Headroom, Kept};
-use crate::unit::NanoUsd;
+use super::headroom::{Headroom, Kept};
 
 /// What is known of a model at a vendor. A new one knows nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -56,29 +61,6 @@ pub enum Admission {
     Shut,
 }
 
-/// A record as somebody who looks sees it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct View {
-    /// The part of attempts that are expected to be answered, 0 to 1.
-    pub success: f64,
-    /// How long the first token takes; `None` if nothing has been heard yet. The same for the next two.
-    pub first_token: Option<Duration>,
-    /// How long each further token takes.
-    pub per_token: Option<Duration>,
-    /// How many tokens an answer has.
-    pub tokens: Option<f64>,
-    /// How many requests are in flight.
-    pub in_flight: f64,
-    /// What is spent there in an hour, at the pace of about the last one.
-    pub spend: NanoUsd,
-    /// The breaker.
-    pub phase: Phase,
-    /// How many requests the vendor said to have left; `None` if it has not, or long ago. The same for the next.
-    pub requests_left: Option<f64>,
-    /// How many tokens.
-    pub tokens_left: Option<f64>,
-}
-
 impl Record {
     /// The record after an event. `now` is since the Unix epoch.
     pub fn apply(self, event: &Event, now: Duration) -> Record {
@@ -98,24 +80,6 @@ impl Record {
             Phase::Closed | Phase::Warming(_) => Admission::Free,
             Phase::Ready => Admission::Probe,
             Phase::Probing | Phase::Open(..) => Admission::Shut,
-        }
-    }
-
-    /// What it says at a moment.
-    pub fn view(&self, now: Duration) -> View {
-        let now = micros(now);
-        let record = self.faded(now);
-        let known = |average: Average| (record.heard > 0).then_some(average.mean);
-        View {
-            success: 1.0 / (1.0 + record.odds()),
-            first_token: known(record.first_token).map(Duration::from_secs_f64),
-            per_token: known(record.per_token).map(Duration::from_secs_f64),
-            tokens: known(record.tokens),
-            in_flight: record.flying,
-            spend: NanoUsd((record.spend * std::f64::consts::LN_2 * 3600.0 / SPEND.as_secs_f64()) as u64),
-            phase: record.breaker.phase(now),
-            requests_left: record.requests_left.left(now),
-            tokens_left: record.tokens_left.left(now),
         }
     }
 
@@ -230,43 +194,6 @@ impl Record {
     pub(super) fn silence(&self, now: Micros) -> Micros {
         now.saturating_sub(self.heard)
     }
-
-    /// The record in these bytes. One of another version or length, or none, is a new one, and a number in it that no
-    /// sum can have come to is nothing.
-    pub fn parse(bytes: Option<&[u8]>) -> Record {
-        let bytes = bytes.and_then(|bytes| bytes.strip_prefix(&[VERSION])).filter(|rest| rest.len() == 8 * WORDS);
-        let mut words = bytes.unwrap_or_default().as_chunks().0.iter();
-        let mut next = || words.next().copied().map(u64::from_le_bytes).unwrap_or_default();
-        Record {
-            at: next(),
-            heard: next(),
-            good: sane(next(), MOST),
-            bad: sane(next(), MOST),
-            flying: sane(next(), MOST),
-            spend: sane(next(), MOST_SPEND),
-            first_token: Average { mean: sane(next(), MOST_TIME.as_secs_f64()), weight: sane(next(), MOST) },
-            per_token: Average { mean: sane(next(), MOST_TIME.as_secs_f64()), weight: sane(next(), MOST) },
-            tokens: Average { mean: sane(next(), MOST_TOKENS as f64), weight: sane(next(), MOST) },
-            crowd: Average { mean: sane(next(), MOST), weight: sane(next(), MOST) },
-            surge: sane(next(), MOST_SURGE),
-            breaker: Breaker::from_words([(); breaker::WORDS].map(|()| next())),
-            requests_left: Kept::from_words([(); headroom::WORDS].map(|()| next())),
-            tokens_left: Kept::from_words([(); headroom::WORDS].map(|()| next())),
-        }
-    }
-
-    /// The bytes: one that says the version, and words of eight bytes, the least significant first.
-    pub fn render(&self) -> Bytes {
-        let averages = [self.first_token, self.per_token, self.tokens, self.crowd];
-        let averages = averages.into_iter().flat_map(|average| [average.mean, average.weight]);
-        let counts = [self.good, self.bad, self.flying, self.spend].into_iter().chain(averages).chain([self.surge]);
-        let words = [self.at, self.heard].into_iter().chain(counts.map(f64::to_bits)).chain(self.breaker.words());
-        let words = words.chain(self.requests_left.words()).chain(self.tokens_left.words());
-        let mut bytes = [VERSION; size_of::<Bytes>()];
-        let (_, places) = bytes.as_rchunks_mut();
-        places.iter_mut().zip(words).for_each(|(place, word)| *place = word.to_le_bytes());
-        bytes
-    }
 }
 
 /// How many tokens an answer is expected to have: the mean of what these have answered, each as far as it is recent, and
@@ -280,14 +207,6 @@ pub fn expected_tokens<'r>(records: impl IntoIterator<Item = &'r Record>, ceilin
     let (tokens, weight) = records.into_iter().fold((TOKENS, 1.0), sum);
     ((tokens / weight) as u64).min(ceiling)
 }
-
-/// A record in bytes.
-pub type Bytes = [u8; 1 + 8 * WORDS];
-
-/// Changes with the layout, so that a filter of another version never misreads a record.
-const VERSION: u8 = 1;
-/// Two instants, four counts, four averages, the surge, the breaker, two limits.
-const WORDS: usize = 2 + 4 + 2 * 4 + 1 + breaker::WORDS + 2 * headroom::WORDS;
 
 /// The half-life of answers and failures.
 pub const FAILURES: Duration = Duration::from_secs(20);
@@ -309,7 +228,7 @@ pub const DOUBT: f64 = 2.0;
 /// of two (a log-normal with a sigma of 0.5 passes three times its mean once in a hundred), which must not.
 pub const SURGE: f64 = 3.0;
 /// So many times the crowd in which it was measured slows nothing down: requests come in bursts.
-pub const SLACK: f64 = 1.5;
+pub const SLACK: f64 = 1.2;
 /// So many requests more slow nothing down.
 pub const FLIGHTS: f64 = 8.0;
 /// A first token takes as long as so many further ones, until it is known better.
