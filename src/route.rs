@@ -13,7 +13,7 @@ pub struct Plan {
 
 impl Plan {
     /// Plans a request: the vendors of its model in the order of the file, without those that its key may not use and
-    /// those that cannot express it, and no more than may be tried.
+    /// those that cannot do or express it, and no more than may be tried.
     pub fn new(config: &Config, key: &Key, model: &Model, request: &Request) -> Result<Plan, Refusal> {
         let mut hops = Vec::new();
         let mut refused = None;
@@ -23,6 +23,10 @@ impl Plan {
                 continue;
             }
             let Some(vendor) = config.vendors.get(hop.vendor) else { continue };
+            if !vendor.format.offers(request.task()) {
+                refused = refused.or_else(|| Some(Refusal::not_offered(request.task().name(), &vendor.name)));
+                continue;
+            }
             match vendor.format.accepts(request) {
                 Ok(()) => hops.push(hop.clone()),
                 Err(unsupported) => refused = refused.or(Some(Refusal::unsupported(unsupported.param, &vendor.name))),

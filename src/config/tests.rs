@@ -321,5 +321,5 @@ fn a_secret_in_the_wrong_place_is_not_repeated() {
 #[test]
 fn the_shipped_configuration_is_good() {
     let config = super::parse_yaml(include_str!("../../weir.yaml")).unwrap();
-    assert_eq!((config.vendors.len(), config.models.len(), config.keys.len()), (4, 7, 1));
+    assert_eq!((config.vendors.len(), config.models.len(), config.keys.len()), (4, 8, 1));
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use crate::chat::Task;
 use crate::config::{Config, Key};
 use crate::flow::Reply;
 use crate::flow::exchange::vendor_name;
@@ -11,9 +12,9 @@ use crate::refusal::Refusal;
 /// What an endpoint does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Serves {
-    /// Chat completions, by a vendor.
-    Chat,
-    /// Many of them at once.
+    /// What a model is asked for, by a vendor.
+    Asks(Task),
+    /// Many chat completions at once.
     Batch,
     /// The list of models.
     Models,
@@ -24,10 +25,12 @@ pub enum Serves {
 }
 
 /// Path, method, purpose: `docs/api.md` documents each row.
-pub const ENDPOINTS: [(&str, &str, Serves); 6] = [
-    (CHAT, "POST", Serves::Chat),
+pub const ENDPOINTS: [(&str, &str, Serves); 8] = [
+    (CHAT, "POST", Serves::Asks(Task::Chat)),
     (BATCH, "POST", Serves::Batch),
-    ("/v1/chat/completions", "POST", Serves::Chat),
+    ("/api/embeddings", "POST", Serves::Asks(Task::Embeddings)),
+    ("/v1/chat/completions", "POST", Serves::Asks(Task::Chat)),
+    ("/v1/embeddings", "POST", Serves::Asks(Task::Embeddings)),
     ("/v1/models", "GET", Serves::Models),
     ("/health", "GET", Serves::Health),
     ("/metrics", "GET", Serves::Metrics),

@@ -21,6 +21,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 WEIR = ROOT / "dist" / "weir"
 CHAT, V1 = "/api/chat/completions", "/v1/chat/completions"
+EMBED, V1_EMBED = "/api/embeddings", "/v1/embeddings"
 
 
 def envoy():

@@ -39,7 +39,7 @@ pub(super) fn begin(end: bool, world: &mut World<'_>) -> Step<Gateway> {
             let effects = vec![Effect::RequestHeader(":path".into(), Some(path.to_owned().into()))];
             Ok(Step::pass(Gateway::Passing(labels.clone()), effects))
         }
-        Serves::Models | Serves::Chat | Serves::Batch => Ok(match identify::identify(&head, world)? {
+        Serves::Models | Serves::Asks(_) | Serves::Batch => Ok(match identify::identify(&head, world)? {
             Identity::Known(key) => {
                 let known = Known { surface, key, labels: labels.clone() };
                 serve(serves, known, &head, end, world)
@@ -129,7 +129,7 @@ fn serve(wants: Serves, known: Known, head: &Head, end: bool, world: &World<'_>)
     }
     let place = admit(wants, head, end, world.config).and_then(|()| match Place::take(world) {
         // Something may be kept for it.
-        Err(_) if wants == Serves::Chat && world.config.cache.is_some() => Ok(None),
+        Err(_) if wants != Serves::Batch && world.config.cache.is_some() => Ok(None),
         place => place.map(Some),
     });
     match place {
@@ -144,7 +144,10 @@ fn serve(wants: Serves, known: Known, head: &Head, end: bool, world: &World<'_>)
 
 /// Goes on with a request that is whole.
 fn read(caller: Caller, body: Vec<u8>, world: &mut World<'_>) -> Step<Gateway> {
-    if caller.wants == Serves::Batch { gathering::begin(caller, body, world) } else { consider(caller, body, world) }
+    match caller.wants {
+        Serves::Asks(task) => consider(caller, task, body, world),
+        _ => gathering::begin(caller, body, world),
+    }
 }
 
 /// Checks all that can be checked of a request before its body is here.
@@ -159,7 +162,8 @@ fn admit(wants: Serves, head: &Head, end: bool, config: &Config) -> Result<(), R
     if end {
         let refused = match wants {
             Serves::Batch => Batch::read(Vec::new(), Duration::ZERO, 0).err(),
-            _ => Request::parse(Vec::new()).err(),
+            Serves::Asks(task) => Request::read(task, Vec::new()).err(),
+            _ => None,
         };
         return Err(refused.unwrap_or_else(|| Refusal::malformed("the request has no body")));
     }
