@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::cache::{Entry, Key, lease};
+use crate::flow::pool::Share;
 use crate::flow::{World, kept};
 
 /// A stream's number among Envoy's contexts.
@@ -26,6 +27,10 @@ pub enum News {
     Alone,
     /// Time has passed: it may ask Redis again.
     Look,
+    /// It is its turn in the [pool](crate::flow::pool) of its kind.
+    Turn,
+    /// Its share of what came of a call that was made for many.
+    Share(Rc<Share>),
 }
 
 /// The right to ask the vendor in the name of all that ask the same.

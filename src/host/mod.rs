@@ -6,6 +6,7 @@
 #![allow(unsafe_code, reason = "the SDK's entry point macro expands to it")]
 
 mod calls;
+mod errands;
 mod redis;
 mod root;
 mod stream;

@@ -239,6 +239,10 @@ class Gateway:
         return sum(value for (known, having), value in self.metrics().items()
                    if known == name and set(labels.items()) <= set(having))
 
+    def envoy_requests(self):
+        """How many requests of clients are under way, by Envoy's own count; calls of the gateway to itself are among them."""
+        return int(re.search(r"^http\.weir\.downstream_rq_active: (\d+)$", self.admin("/stats"), re.M)[1])
+
     def admin(self, path, method="GET"):
         """A page of Envoy's own interface."""
         connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=20)

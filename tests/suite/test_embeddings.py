@@ -1,6 +1,8 @@
 """Embeddings on a real Envoy, asked for with OpenAI's own client and without it."""
 
+import http.client
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import openai
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from conftest import Setting
 from formats import vector
 from gateway import EMBED, V1_EMBED, until
-from scripts import answer, fail, nonsense, page, silence, vectors
+from scripts import Gate, Pause, answer, fail, nonsense, page, silence, vectors
 
 
 def sdk(gateway, key=None):
@@ -145,3 +147,141 @@ def test_limits(keeping, stage):
     response = embed(keeping, "vectors", [case.prompt * 50] * 2, key=keeping.poor)
     assert response.status == 429 or "insufficient" in response.text
     assert len(case.calls) == 3
+
+
+@pytest.fixture(scope="module")
+def merging(stage, launch, tmp_path_factory):
+    """A gateway with one worker, where requests for one vector go together."""
+    setting = Setting(stage, tmp_path_factory.mktemp("merging"))
+    for name in ["pool", "pool-2"]:
+        setting.vendor(stage.vendor(name, "openai"))
+    setting.model("pool", "pool", "pool-2")
+    setting.config["models"][-1]["price"] = {"input": 2, "output": 0}
+    setting.config["embeddings"] = {"merge": True}
+    gateway = setting.gateway(setting.key("pool"), workers=1)
+    gateway.other = setting.key("pool-other")
+    gateway.narrow = setting.key("pool-narrow")
+    setting.config["keys"][-1]["limits"] = {"concurrent": 1}
+    with launch(gateway):
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def many():
+    with ThreadPoolExecutor(64) as pool:
+        yield lambda function, values: [pool.submit(function, value) for value in values]
+
+
+def held(begin, script):
+    """The first call waits."""
+    def first(format, call):
+        yield begin
+        yield from script(format, call)
+
+    return [first, *[script] * 30]
+
+
+def test_fifty_at_once(merging, stage, many):
+    """While the first is on its way the others gather; each gets its own vector, and its part of the tokens."""
+    begin = Gate()
+    case = stage.case(pool=held(begin, vectors()))
+    texts = ["first " + case.prompt] + [f"{'x' * number} {case.prompt}" for number in range(50)]
+    [first] = many(lambda text: embed(merging, "pool", text), texts[:1])
+    assert until(lambda: len(case.calls) == 1)
+    others = many(lambda text: embed(merging, "pool", text), texts[1:])
+    assert until(lambda: merging.envoy_requests() >= 51), merging.envoy_requests()
+    begin.open()
+    answers = [future.result() for future in [first, *others]]
+    assert [made(answer) for answer in answers] == [[vector(text)] for text in texts]
+    sizes = [len(call.json["input"]) if isinstance(call.json["input"], list) else 1 for call in case.calls]
+    assert sizes[0] == 1 and sum(sizes) == 51 and len(sizes) <= 3, sizes
+    assert "x-weir-merged" not in answers[0].headers
+    together = answers[1:]
+    assert {answer.vendor for answer in together} == {"pool"}
+    tokens = [answer.json["usage"]["prompt_tokens"] for answer in answers]
+    assert sum(tokens) == sum(map(len, texts)), "as many as the vendor counted"
+    assert tokens[-1] > tokens[1] and float(together[-1].headers["x-weir-cost-usd"]) == pytest.approx(tokens[-1] * 2e-6)
+    assert all(len(answer.json["data"]) == 1 and answer.json["data"][0]["index"] == 0 for answer in answers)
+    assert sum(int(answer.headers["x-weir-merged"]) for answer in together) == sum(size * size for size in sizes[1:])
+
+
+def test_without_a_pause(merging, stage, many):
+    """Hundreds, as they come, and a vendor that takes its time: nobody gets another's vector."""
+
+    def slow(format, call):
+        yield Pause(0.05)
+        yield from vectors()(format, call)
+
+    case = stage.case(pool=slow)
+    texts = [f"No. {number} {case.prompt}" for number in range(600)]
+    client = sdk(merging)
+    futures = many(lambda text: client.embeddings.create(model="pool", input=text).data[0].embedding, texts)
+    assert [future.result() for future in futures] == [vector(text) for text in texts]
+    assert len(case.calls) < len(texts) / 2, len(case.calls)
+
+
+def test_an_error_is_everybodys(merging, stage, many):
+    begin = Gate()
+    case = stage.case(pool=held(begin, fail(400, "Not these.")))
+    futures = many(lambda number: embed(merging, "pool", f"{number} {case.prompt}", V1_EMBED), range(10))
+    assert until(lambda: len(case.calls) == 1)
+    begin.open()
+    answers = [future.result() for future in futures]
+    assert {answer.status for answer in answers} == {400}
+    assert all("Not these." in answer.said(V1_EMBED) for answer in answers)
+
+
+def test_the_next_vendor_answers_many(merging, stage, many):
+    case = stage.case(pool=fail(500), pool_2=vectors())
+    texts = [f"{number} {case.prompt}" for number in range(40)]
+    answers = [future.result() for future in many(lambda text: embed(merging, "pool", text), texts)]
+    assert [made(answer) for answer in answers] == [[vector(text)] for text in texts]
+    assert {answer.attempts for answer in answers} == {"pool:500,pool-2:ok"}
+
+
+def test_keys_do_not_meet(merging, stage, many):
+    begin = Gate()
+    case = stage.case(pool=held(begin, vectors()))
+    [first] = many(lambda text: embed(merging, "pool", text), [case.prompt])
+    assert until(lambda: len(case.calls) == 1)
+    assert made(embed(merging, "pool", case.prompt, key=merging.other)) == [vector(case.prompt)]
+    assert made(embed(merging, "pool", case.prompt, dimensions=8)) == [vector(case.prompt)]
+    begin.open()
+    assert made(first.result()) == [vector(case.prompt)]
+
+
+def test_a_key_with_one_at_a_time_has_many(merging, stage, many):
+    """They wait for each other, and so are never two."""
+    case = stage.case(pool=vectors())
+    futures = many(lambda n: embed(merging, "pool", f"{n} {case.prompt}", key=merging.narrow), range(100))
+    assert {future.result().status for future in futures} == {200}
+
+
+def test_who_leaves_does_not_take_the_others_along(merging, stage, many):
+    begin, second = Gate(), Gate()
+
+    def waits(gate):
+        def script(format, call):
+            yield gate
+            yield from vectors()(format, call)
+
+        return script
+
+    case = stage.case(pool=[waits(begin), waits(second), vectors()])
+    [first] = many(lambda text: embed(merging, "pool", text), ["first " + case.prompt])
+    assert until(lambda: len(case.calls) == 1)
+    # The next one has the turn after the first.
+    body = json.dumps({"model": "pool", "input": "leaves " + case.prompt})
+    connection = http.client.HTTPConnection("127.0.0.1", merging.port)
+    connection.request("POST", EMBED, body, {"x-api-key": merging.key, "connection": "close"})
+    assert until(lambda: merging.envoy_requests() >= 2)
+    others = many(lambda text: embed(merging, "pool", text), [f"{number} {case.prompt}" for number in range(5)])
+    assert until(lambda: merging.envoy_requests() >= 7)
+    begin.open()
+    assert made(first.result())
+    assert until(lambda: len(case.calls) == 2)
+    connection.close()
+    assert until(lambda: merging.envoy_requests() <= 6)
+    second.open()
+    assert [made(future.result()) for future in others] == [[vector(f"{n} {case.prompt}")] for n in range(5)]
+    assert len(case.calls) == 2 and until(lambda: merging.envoy_requests() == 0)

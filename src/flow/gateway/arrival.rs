@@ -135,7 +135,7 @@ fn serve(wants: Serves, known: Known, head: &Head, end: bool, world: &World<'_>)
     match place {
         Err(refusal) => refuse(&refusal, surface, labels, Headers::new()),
         Ok(place) => {
-            let caller = Caller { wants, surface, key, place, control: Control::of(head), labels };
+            let caller = Caller { wants, surface, key, place, turn: None, control: Control::of(head), labels };
             let large = head.content_length().is_some_and(|length| length > world.config.limits.body_bytes as u64);
             Step::hold(if large { Gateway::Draining(caller, 0) } else { Gateway::Reading(caller) })
         }
