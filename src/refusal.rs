@@ -118,6 +118,12 @@ impl Refusal {
         Refusal::new(400, "unsupported", INVALID, message).code("unsupported_parameter").param(param)
     }
 
+    /// 400: no vendor that serves the model does what is asked for at all.
+    pub fn not_offered(task: &str, vendor: &str) -> Refusal {
+        let message = format!("{task} are not supported by {vendor}");
+        Refusal::new(400, "not_offered", INVALID, message).code("unsupported_endpoint").param("model")
+    }
+
     /// 401: no key, or one that nobody has.
     pub fn unauthorized(message: &str) -> Refusal {
         Refusal::new(401, "unauthorized", INVALID, message).code("invalid_api_key")

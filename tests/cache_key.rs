@@ -1,7 +1,7 @@
 //! The published keys of the cache: `docs/cache-key-vectors.json`, a list of requests and their keys.
 //!
 //! A case is a request to a `model` of the configuration in a `scope`, with the normalisations `normal`; where the
-//! spelling matters, `request_text` is its exact text. `same_as` and `differs_from` name another case. Cases that are
+//! spelling matters, `request_text` is its exact text. It is a chat request, unless `task` says `embeddings`. `same_as` and `differs_from` name another case. Cases that are
 //! not the same by these names must all differ. `WEIR_BLESS=1 cargo test --test cache_key` writes the keys that the
 //! code makes now; if one changes, so must the version in `src/cache/key.rs`.
 
@@ -16,7 +16,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 use weir::cache::{Normal, key};
-use weir::chat::Request;
+use weir::chat::{Request, Task};
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/cache-key-vectors.json");
 
@@ -58,7 +58,8 @@ fn keys_are_the_same_where_they_should_be_and_nowhere_else() {
 
 fn key_of(case: &Value) -> String {
     let text = case["request_text"].as_str().map_or_else(|| case["request"].to_string(), str::to_owned);
-    let request = Request::parse(text.into_bytes()).map_err(|refusal| refusal.message).unwrap();
+    let task = if case["task"] == "embeddings" { Task::Embeddings } else { Task::Chat };
+    let request = Request::read(task, text.into_bytes()).map_err(|refusal| refusal.message).unwrap();
     key(case["scope"].as_str().unwrap(), case["model"].as_str().unwrap(), &request, normal(&case["normal"])).hex()
 }
 

@@ -31,7 +31,7 @@ fn check_praises_the_shipped_configuration() {
     let output = weir(&["check"]);
     assert_eq!(
         text(&output.stdout),
-        "weir.yaml is good: 4 vendors, 7 models, 1 key\n\
+        "weir.yaml is good: 4 vendors, 8 models, 1 key\n\
          would be left out: openai (set OPENAI_API_KEY)\n\
          would be left out: azure (set AZURE_OPENAI_API_KEY)\n\
          would be left out: claude (set ANTHROPIC_API_KEY)\n"

@@ -3,8 +3,10 @@
 //! A case is data under `tests/golden`, reviewed as a diff; this file only knows the three shapes. `WEIR_BLESS=1 cargo
 //! test --test golden` writes what the code does now, and then the diff is to be read, since nothing else checks it.
 //!
+//! Cases whose names begin with `embeddings` are of embeddings, all others of chat.
+//!
 //! - `requests/<case>/request.json` is a client's body; beside it, per format, what the vendor gets:
-//!   `{"path", "headers", "body"}`, or `{"refused": <field>}`. A body that is relayed is one of two sentences, or a
+//!   `{"path", "headers", "body"}`, or `{"refused": <field, or task>}`. A body that is relayed is one of two sentences, or a
 //!   string with every byte of it.
 //! - `replies/<format>/<case>.json` holds a vendor's body and what the client reads, and its tokens; or the fault.
 //! - `streams/<format>/<case>.sse` is what a vendor sent, to the byte, and `<case>.txt` what the client reads; a last
@@ -29,7 +31,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use weir::chat::request::Delivery;
 use weir::chat::tally::Counted;
-use weir::chat::{Request, Tally, Usage};
+use weir::chat::{Request, Tally, Task, Usage};
 use weir::json::Doc;
 use weir::vendor::{Asked, Body, Call, FORMATS, Failure, Fault, Format, Relay, StreamUsage};
 
@@ -48,7 +50,8 @@ fn requests() {
     let golden = Golden::load("requests/");
     for (path, text) in golden.files.iter().filter(|(path, _)| path.ends_with("/request.json")) {
         let case = path.trim_end_matches("request.json");
-        let request = Request::parse(text.clone()).unwrap_or_else(|refusal| panic!("{path}: {}", refusal.message));
+        let task = if path.contains("/embeddings") { Task::Embeddings } else { Task::Chat };
+        let request = Request::read(task, text.clone()).unwrap_or_else(|refusal| panic!("{path}: {}", refusal.message));
         for (kind, alias, base) in VENDORS {
             let model = if request.model() == ALIAS { alias } else { request.model() };
             let stream_usage = StreamUsage::Asked;
@@ -61,6 +64,9 @@ fn requests() {
 
 /// What a vendor gets.
 fn sent(format: &dyn Format, call: &Call<'_>) -> Value {
+    if !format.offers(call.request.task()) {
+        return json!({ "refused": call.request.task().name() });
+    }
     if let Err(unsupported) = format.accepts(call.request) {
         return json!({ "refused": unsupported.param });
     }
@@ -91,7 +97,8 @@ fn replies() {
         // A string stands for a body that is not JSON.
         let body = vendor.as_str().unwrap_or(vendor.raw().into());
         let format = format(folder(path));
-        let told = match format.reply(body.as_bytes(), &asked(Delivery::Whole)) {
+        let task = if path.contains("/embeddings") { Task::Embeddings } else { Task::Chat };
+        let told = match format.reply(body.as_bytes(), &Asked { task, ..asked(Delivery::Whole) }) {
             Ok(whole) if *whole.body == *body.as_bytes() => {
                 json!({ "client": "as received", "tokens": tokens(whole.tally) })
             }
@@ -184,7 +191,7 @@ fn told(format: &dyn Format, fault: Fault) -> String {
 }
 
 fn asked(delivery: Delivery) -> Asked {
-    Asked { model: "asked-model".to_owned(), created: CREATED, delivery }
+    Asked { task: Task::Chat, model: "asked-model".to_owned(), created: CREATED, delivery }
 }
 
 fn format(kind: &str) -> &'static dyn Format {

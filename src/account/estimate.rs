@@ -5,7 +5,8 @@
 //! of them; other scripts are denser, and two bytes a token is a lot even for them. Pictures, sound and documents are
 //! flat amounts, since their tokens have nothing to do with the bytes of their encoding.
 
-use crate::chat::Request;
+use crate::chat::embeddings::Input;
+use crate::chat::{Request, Task};
 use crate::json::Value;
 
 /// How many tokens an answer may have.
@@ -32,12 +33,23 @@ pub fn prompt(request: &Request) -> u64 {
     let messages: u64 = request.messages().map(message).sum();
     let described: u64 =
         ["tools", "functions", "response_format"].iter().filter_map(|name| root.given(name)).map(raw).sum();
-    messages + described
+    messages + described + request.inputs().into_iter().map(input).sum::<u64>()
+}
+
+/// The tokens of one input of a request for embeddings.
+pub fn input(input: Input<'_>) -> u64 {
+    match input {
+        Input::Text(value) => value.as_str().map_or(0, |said| text(&said)),
+        Input::Tokens(list) => list.items().count() as u64,
+    }
 }
 
 /// The most tokens that the answer can have, all its choices together; `assumed` is for one choice of a client that
 /// sets no maximum.
 pub fn answer(request: &Request, assumed: u64) -> Ceiling {
+    if request.task() == Task::Embeddings {
+        return Ceiling::Given(0);
+    }
     let choices = request.root().given("n").and_then(Value::as_u64).unwrap_or(1);
     match request.most_tokens() {
         Some(most) => Ceiling::Given(most.saturating_mul(choices)),
@@ -135,6 +147,17 @@ mod tests {
         }
         let more = r#","tools":[{"a":12}],"response_format":{"type":"text"},"user":"abcdefgh","stop":null"#;
         assert_eq!(prompt(&request(&user(r#""abcd""#), more)), 5 + 3 + 4);
+    }
+
+    #[test]
+    fn counts_inputs_and_no_answer() {
+        for (input, tokens) in
+            [(r#""abcde""#, 2), (r#"["abcd","\u0061bcd"]"#, 2), ("[1,22,333]", 3), ("[[1],[22,333]]", 3)]
+        {
+            let body = format!(r#"{{"model":"m","input":{input},"max_tokens":9,"tools":null}}"#);
+            let request = Request::read(Task::Embeddings, body.into_bytes()).unwrap();
+            assert_eq!((prompt(&request), answer(&request, 1000)), (tokens, Ceiling::Given(0)), "{input}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! that reached its maximum of tokens is kept: the maximum is a part of the key, and whoever asks again would get no
 //! longer one. A model that says by itself that it will not answer has answered.
 
-use crate::chat::Request;
+use crate::chat::{Request, Task, embeddings};
 use crate::json::{Doc, Value};
 
 /// Why an answer is not kept.
@@ -33,11 +33,14 @@ impl Unfit {
     }
 }
 
-/// Whether a whole answer, a `chat.completion`, may be kept.
-pub fn keepable(answer: &Doc) -> Result<(), Unfit> {
+/// Whether a whole answer, a `chat.completion` or a list of vectors, may be kept.
+pub fn keepable(task: Task, answer: &Doc) -> Result<(), Unfit> {
     let root = answer.root();
     if root.given("error").is_some() {
         return Err(Unfit::Error);
+    }
+    if task == Task::Embeddings {
+        return if embeddings::is_whole(answer) { Ok(()) } else { Err(Unfit::Empty) };
     }
     let choices = root.get("choices").filter(|choices| choices.is_array() && !choices.is_empty());
     choices.ok_or(Unfit::Empty)?.items().try_for_each(whole)?;
@@ -46,8 +49,12 @@ pub fn keepable(answer: &Doc) -> Result<(), Unfit> {
 }
 
 /// Whether a request leaves nothing to chance, as far as a client can say so. The vendor may still; but who asks for
-/// the likeliest answer does not mind to get the same again. Tools and searches look at a world that changes.
+/// the likeliest answer does not mind to get the same again. Tools and searches look at a world that changes. A vector
+/// of a text is always the same.
 pub fn deterministic(request: &Request) -> bool {
+    if request.task() == Task::Embeddings {
+        return true;
+    }
     let root = request.root();
     let greedy = root.given("temperature").and_then(Value::as_f64) == Some(0.0);
     let looks = ["tools", "functions", "web_search_options"];
@@ -84,7 +91,7 @@ mod tests {
     use crate::test;
 
     fn unfit(answer: &str) -> Option<&'static str> {
-        keepable(&Doc::parse(answer.as_bytes().to_vec()).unwrap()).err().map(Unfit::name)
+        keepable(Task::Chat, &Doc::parse(answer.as_bytes().to_vec()).unwrap()).err().map(Unfit::name)
     }
 
     fn choice(finish: &str, more: &str) -> String {
@@ -132,6 +139,19 @@ mod tests {
             assert_eq!(unfit(&answer), Some(verdict), "{answer}");
         }
         assert_eq!(unfit(&format!(r#"{{"choices":[{good}],"error":null}}"#)), None);
+    }
+
+    #[test]
+    fn keeps_vectors() {
+        for (answer, verdict) in [
+            (r#"{"data":[{"embedding":[1]},{"embedding":"AA=="}]}"#, Ok(())),
+            (r#"{"data":[{"embedding":[1]},{"embedding":[]}]}"#, Err(Unfit::Empty)),
+            (r#"{"data":[]}"#, Err(Unfit::Empty)),
+            (r#"{"choices":[]}"#, Err(Unfit::Empty)),
+            (r#"{"data":[{"embedding":[1]}],"error":{}}"#, Err(Unfit::Error)),
+        ] {
+            assert_eq!(keepable(Task::Embeddings, &Doc::parse(answer.into()).unwrap()), verdict, "{answer}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::io::{BufWriter, Write as _};
 use blake3::Hasher;
 
 use super::Normal;
-use crate::chat::Request;
+use crate::chat::{Request, Task};
 use crate::json::{Kind, Value};
 
 /// What two requests have in common if one's answer is good for the other.
@@ -41,7 +41,7 @@ impl fmt::Debug for Key {
 /// else's can be (`key:team-a`, `tenant:acme`, `shared`); `model` is the model's name in the configuration.
 pub fn key(scope: &str, model: &str, request: &Request, normal: Normal) -> Key {
     let mut canonical = Canonical { hasher: BufWriter::with_capacity(GATHERED, Hasher::new()), normal };
-    canonical.feed(VERSION);
+    canonical.feed(version(request.task()));
     // Who ignores less must not read what was kept by who ignores more.
     canonical.tag(normal.bits());
     canonical.text(scope);
@@ -50,12 +50,26 @@ pub fn key(scope: &str, model: &str, request: &Request, normal: Normal) -> Key {
     canonical.finish()
 }
 
-/// Changes whenever the encoding below does, or what it leaves out.
-const VERSION: &[u8] = b"weir chat 1";
+/// Says what is asked for; the number changes whenever the encoding below does, or what it leaves out. None is the
+/// beginning of another.
+fn version(task: Task) -> &'static [u8] {
+    match task {
+        Task::Chat => b"weir chat 1",
+        Task::Embeddings => b"weir embeddings 1",
+    }
+}
 
 /// Whether a member of the request can change the answer.
-fn counts(name: &str, value: Value<'_>) -> bool {
-    !value.is_null() && !ELSEWHERE.contains(&name) && !INERT.contains(&name) && !is_default(name, value)
+fn counts(task: Task, name: &str, value: Value<'_>) -> bool {
+    let idle = match task {
+        Task::Chat => ELSEWHERE.contains(&name) || INERT.contains(&name) || is_default(name, value),
+        Task::Embeddings => match name {
+            "model" | "user" | "stream" => true,
+            "encoding_format" => value.as_str().as_deref() == Some("float"),
+            _ => false,
+        },
+    };
+    !value.is_null() && !idle
 }
 
 /// What the key has in another form.
@@ -104,7 +118,14 @@ const GATHERED: usize = 16 << 10;
 
 impl Canonical {
     fn request(&mut self, request: &Request) {
-        let members = request.root().members().filter(|(name, value)| counts(name, *value)).collect();
+        let task = request.task();
+        let members = request.root().members().filter(|(name, value)| counts(task, name, *value)).collect();
+        if task == Task::Embeddings {
+            return self.object(members, |this, name, value| match name {
+                "input" => this.inputs(request),
+                _ => this.value(value),
+            });
+        }
         self.object(members, |this, name, value| match name {
             "messages" => this.array(value, Canonical::message),
             "stop" if value.is_string() => this.array_of_one(value),
@@ -114,6 +135,13 @@ impl Canonical {
             Some(most) => self.number(&most.to_string()),
             None => self.tag(b'n'),
         }
+    }
+
+    /// One input and a list of one have the same answer.
+    fn inputs(&mut self, request: &Request) {
+        self.tag(b'[');
+        request.inputs().into_iter().for_each(|input| self.said(input.value()));
+        self.tag(b']');
     }
 
     fn message(&mut self, message: Value<'_>) {
@@ -131,7 +159,7 @@ impl Canonical {
         });
     }
 
-    /// The text of a message, or whatever stands in its place.
+    /// The text of a message or an input, or whatever stands in its place.
     fn said(&mut self, value: Value<'_>) {
         match value.as_str() {
             Some(text) => self.text(&self.normal.apply(&text)),

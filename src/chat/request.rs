@@ -1,19 +1,48 @@
-//! A chat request: the client's own bytes, checked once.
+//! A request: the client's own bytes, checked once.
 //!
 //! What is checked is what every vendor agrees on and what a gateway must not pass on unseen: the JSON itself, the
-//! fields that decide routing, the type and range of each documented scalar, and the outline of each message. Unknown
-//! fields are left alone. An explicit null means "default" everywhere but in `model` and `messages`.
-//! Source of the ranges: OpenAI's specification of `CreateChatCompletionRequest`.
+//! fields that decide routing, the type and range of each documented scalar, and the outline of each message or input.
+//! Unknown fields are left alone. An explicit null means "default" everywhere but in `model`, `messages` and `input`.
+//! Source of the ranges: OpenAI's specification of `CreateChatCompletionRequest` and `CreateEmbeddingRequest`.
 
+use super::embeddings;
 use crate::json::{Doc, Kind, Value};
 use crate::refusal::Refusal;
 
-/// A chat request that passed every check.
+/// A request that passed every check.
 #[derive(Debug)]
 pub struct Request {
     doc: Doc,
     model: String,
+    task: Task,
     delivery: Delivery,
+}
+
+/// What a model is asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// To go on with a conversation.
+    Chat,
+    /// To make vectors of texts.
+    Embeddings,
+}
+
+impl Task {
+    /// The end of the path under which OpenAI, and whoever speaks its format, does it.
+    pub fn path(self) -> &'static str {
+        match self {
+            Task::Chat => "/chat/completions",
+            Task::Embeddings => "/embeddings",
+        }
+    }
+
+    /// The name for it, in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Task::Chat => "chat completions",
+            Task::Embeddings => "embeddings",
+        }
+    }
 }
 
 /// How the client wants its answer.
@@ -29,10 +58,17 @@ pub enum Delivery {
 }
 
 impl Request {
-    /// Parses and checks a body. The refusal names the first field that is wrong.
+    /// Parses and checks the body of a chat request.
     pub fn parse(body: Vec<u8>) -> Result<Request, Refusal> {
+        Request::read(Task::Chat, body)
+    }
+
+    /// Parses and checks a body. The refusal names the first field that is wrong.
+    pub fn read(task: Task, body: Vec<u8>) -> Result<Request, Refusal> {
         if body.iter().all(u8::is_ascii_whitespace) {
-            return Err(Refusal::malformed("the request has no body; send a JSON object with model and messages"));
+            let what = if task == Task::Chat { "messages" } else { "input" };
+            let message = format!("the request has no body; send a JSON object with model and {what}");
+            return Err(Refusal::malformed(message));
         }
         let doc = Doc::parse(body).map_err(|e| Refusal::malformed(format!("the body is not acceptable JSON: {e}")))?;
         let root = doc.root();
@@ -40,14 +76,19 @@ impl Request {
             return Err(Refusal::malformed("the body must be a JSON object"));
         }
         let model = check_model(root)?;
-        check_messages(root)?;
-        for (name, value) in root.members().filter(|(_, value)| !value.is_null()) {
-            if let Some((field, rule)) = FIELDS.iter().find(|(field, _)| *field == name) {
-                rule.check(value).map_err(|must| Refusal::invalid(*field, &must))?;
+        let delivery = match task {
+            Task::Chat => {
+                check_messages(root)?;
+                check_fields(root, FIELDS)?;
+                delivery(root)?
             }
-        }
-        let delivery = delivery(root)?;
-        Ok(Request { doc, model, delivery })
+            Task::Embeddings => {
+                embeddings::check(root)?;
+                check_fields(root, embeddings::FIELDS)?;
+                Delivery::Whole
+            }
+        };
+        Ok(Request { doc, model, task, delivery })
     }
 
     /// The whole body as a cursor.
@@ -65,7 +106,12 @@ impl Request {
         &self.model
     }
 
-    /// How the client wants its answer.
+    /// What the model is asked to do.
+    pub fn task(&self) -> Task {
+        self.task
+    }
+
+    /// How the client wants its answer; embeddings always whole.
     pub fn delivery(&self) -> Delivery {
         self.delivery
     }
@@ -76,9 +122,10 @@ impl Request {
         number("max_completion_tokens").or_else(|| number("max_tokens"))
     }
 
-    /// The messages, at least one, each an object with a known role.
+    /// The messages, each an object with a known role; at least one if it is a chat request.
     pub fn messages(&self) -> impl Iterator<Item = Value<'_>> {
-        self.root().get("messages").into_iter().flat_map(Value::items)
+        let messages = self.root().get("messages").filter(|_| self.task == Task::Chat);
+        messages.into_iter().flat_map(Value::items)
     }
 }
 
@@ -89,6 +136,15 @@ fn check_model(root: Value<'_>) -> Result<String, Refusal> {
         Some((Some(model), _)) if model.is_empty() => Err(Refusal::invalid("model", "must not be empty")),
         Some((Some(model), _)) => Ok(model.into_owned()),
     }
+}
+
+fn check_fields(root: Value<'_>, fields: &[(&'static str, Rule)]) -> Result<(), Refusal> {
+    for (name, value) in root.members().filter(|(_, value)| !value.is_null()) {
+        if let Some((field, rule)) = fields.iter().find(|(field, _)| *field == name) {
+            rule.check(value).map_err(|must| Refusal::invalid(*field, &must))?;
+        }
+    }
+    Ok(())
 }
 
 fn check_messages(root: Value<'_>) -> Result<(), Refusal> {
@@ -153,8 +209,10 @@ fn delivery(root: Value<'_>) -> Result<Delivery, Refusal> {
 }
 
 /// What a documented field may be.
-enum Rule {
+pub(super) enum Rule {
     Bool,
+    False,
+    OneOf(&'static [&'static str]),
     Text,
     Object,
     List,
@@ -197,6 +255,8 @@ impl Rule {
         let must = |good: bool, be: &str| if good { Ok(()) } else { Err(format!("must be {be}")) };
         match self {
             Rule::Bool => must(value.as_bool().is_some(), "a boolean"),
+            Rule::False => must(value.as_bool() == Some(false), "false"),
+            Rule::OneOf(words) => must(value.as_str().is_some_and(|word| words.contains(&&*word)), &words.join(" or ")),
             Rule::Text => must(value.is_string(), "a string"),
             Rule::Object => must(value.is_object(), "an object"),
             Rule::List => must(value.is_array(), "an array"),

@@ -50,6 +50,18 @@ pub struct Config {
     pub redis: Option<Redis>,
     /// Which answers are kept; `None` if none is.
     pub cache: Option<Cache>,
+    /// What becomes of requests for a single vector.
+    pub single_vectors: SingleVectors,
+}
+
+/// What becomes of requests for a single vector, while another of their kind is on its way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SingleVectors {
+    /// Each goes by itself.
+    #[default]
+    Apart,
+    /// They gather, and go as one.
+    Together,
 }
 
 /// What is kept of answers, and how much.

@@ -5,7 +5,7 @@ mod limits;
 
 use serde_json::{Value, json};
 
-use super::{Config, Form, Permission, checked, parse_json, read};
+use super::{Config, Form, Permission, SingleVectors, checked, parse_json, read};
 use crate::account::Price;
 use crate::account::table::rates;
 use crate::test;
@@ -57,6 +57,21 @@ fn a_good_configuration_is_ready_to_use() {
     assert_eq!((config.routing.attempts, config.routing.total_timeout.as_secs()), (3, 600));
     assert_eq!(config.routing.batch_timeout, config.routing.total_timeout);
     assert_eq!(config.limits.body_bytes, 8 << 20);
+}
+
+#[test]
+fn vectors_are_made_together_where_that_is_wanted() {
+    for (section, single_vectors) in [
+        (json!(null), SingleVectors::Apart),
+        (json!({}), SingleVectors::Apart),
+        (json!({"merge": true}), SingleVectors::Together),
+    ] {
+        let config =
+            Value::from_iter(good().as_object().cloned().into_iter().flatten().chain([("embeddings".into(), section)]));
+        assert_eq!(parse_json(config.to_string().as_bytes()).unwrap().single_vectors, single_vectors);
+    }
+    assert!(mistake("/embeddings", json!({"merge": "yes"})).contains("embeddings.merge"));
+    assert!(mistake("/embeddings", json!({"size": 64})).contains("embeddings.size"));
 }
 
 #[test]
@@ -321,5 +336,5 @@ fn a_secret_in_the_wrong_place_is_not_repeated() {
 #[test]
 fn the_shipped_configuration_is_good() {
     let config = super::parse_yaml(include_str!("../../weir.yaml")).unwrap();
-    assert_eq!((config.vendors.len(), config.models.len(), config.keys.len()), (4, 7, 1));
+    assert_eq!((config.vendors.len(), config.models.len(), config.keys.len()), (4, 8, 1));
 }

@@ -48,6 +48,17 @@ pub struct Written {
     /// Which answers are kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<Cache>,
+    /// How embeddings are made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embeddings: Option<Embeddings>,
+}
+
+/// `embeddings`.
+#[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Embeddings {
+    /// Whether requests for one vector each go together; they do not unless this is true.
+    pub merge: bool,
 }
 
 /// One of `vendors`.

@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use serde::de::IgnoredAny;
 
+use crate::flow::World;
 use crate::flow::call::{self, Call, INNER, Returned};
 use crate::flow::endpoint::CHAT;
-use crate::flow::{Head, Text, World};
 use crate::json::{Doc, Value, Writer};
 use crate::refusal::{Refusal, Surface};
 
@@ -84,10 +84,12 @@ impl Batch {
             return Vec::new();
         }
         let head = world.head();
+        // What the client said of all of them.
+        let control = head.text("cache-control").map(|control| ("cache-control", control.to_owned().into()));
         let call = |(number, span): (usize, Range<usize>)| Call {
             number,
             cluster: INNER,
-            headers: headers(&head, number),
+            headers: call::headers(&head, CHAT, &number.to_string()).into_iter().chain(control.clone()).collect(),
             body: self.text.get(span).unwrap_or_default().as_bytes().to_vec(),
             timeout: left.saturating_add(GRACE),
         };
@@ -141,7 +143,7 @@ impl Batch {
 
     /// The answer to a call, as long as it is one.
     fn understand(&mut self, outcome: call::Outcome, world: &World<'_>) -> Result<Answer, Refusal> {
-        let Some(Returned { status, body }) = outcome else {
+        let Some(Returned { status, body, .. }) = outcome else {
             return Err(if world.now() >= self.deadline { late(world) } else { Refusal::item_lost() });
         };
         match String::from_utf8(body).ok().filter(|body| serde_json::from_str::<IgnoredAny>(body).is_ok()) {
@@ -248,25 +250,10 @@ fn check(request: Value<'_>) -> Result<(), Refusal> {
     }
 }
 
-/// What goes with each request: who asks, and what the client said of all of them.
-fn headers(head: &Head, number: usize) -> Vec<(&'static str, Text)> {
-    let mut headers: Vec<(&'static str, Text)> = vec![
-        (":method", "POST".into()),
-        (":path", CHAT.into()),
-        (":authority", head.text(":authority").unwrap_or("weir").to_owned().into()),
-        ("content-type", "application/json".into()),
-    ];
-    headers.extend(HANDED_ON.iter().filter_map(|name| Some((*name, head.text(name)?.to_owned().into()))));
-    headers.extend(head.text("x-request-id").map(|id| ("x-request-id", format!("{id}-{number}").into())));
-    headers
-}
-
 fn late(world: &World<'_>) -> Refusal {
     Refusal::batch_timeout(world.config.routing.batch_timeout)
 }
 
-/// Of a client's headers. No request shows two keys, so no item does.
-const HANDED_ON: [&str; 3] = ["x-api-key", "authorization", "cache-control"];
 /// With a hundred kilobytes each they still fit into the default body; who has more sends another batch.
 const MOST: usize = 64;
 /// Twice the longest answer, and a megabyte for each of the most requests: ten times what a model says at length.

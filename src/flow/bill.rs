@@ -65,7 +65,7 @@ fn price(hop: &Hop, usage: &Usage) -> NanoUsd {
 }
 
 /// What the smallest bucket of tokens holds.
-fn most_at_once(parties: &[Party]) -> u64 {
+pub fn most_at_once(parties: &[Party]) -> u64 {
     let enforced = parties.iter().filter_map(|party| party.rules.tokens.filter(|rule| rule.mode == Mode::Enforce));
     enforced.map(|rule| rule.bound.burst).min().unwrap_or(u64::MAX)
 }

@@ -76,6 +76,7 @@ mod tests {
             store: &Memory::default(),
             books: &Default::default(),
             spare: &Default::default(),
+            pools: &Default::default(),
             shelf: &Default::default(),
             random: || 0,
             moment: Default::default(),

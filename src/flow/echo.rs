@@ -1,12 +1,14 @@
 //! The role `echo`: a vendor without a network, for the demo, the first curl and the benchmark.
 //!
 //! It answers in OpenAI's format, whole or streamed, always the same to the same request: the text of the last message
-//! of the user. Tokens are not counted but estimated, as everywhere in Weir.
+//! of the user, or vectors of no meaning. Tokens are not counted but estimated, as everywhere in Weir.
+
+mod vectors;
 
 use crate::account::estimate;
-use crate::chat::Request;
 use crate::chat::answer::{self, Answer, Delta, Finish, Head as AnswerHead, Usage};
 use crate::chat::request::Delivery;
+use crate::chat::{Request, Task};
 use crate::flow::{Effect, Flow, Part, Reads, Reply, Step, World};
 use crate::json::Value;
 use crate::refusal::{Refusal, Surface};
@@ -62,11 +64,14 @@ impl Flow for Echo {
 }
 
 fn speak(body: Vec<u8>, world: &World<'_>) -> Step<Echo> {
-    let reply = match Request::parse(body) {
-        Ok(request) => answer_to(&request, world.now().as_secs()),
-        Err(refusal) => refused(&refusal),
-    };
-    Step::reply(Echo::Over, reply)
+    let head = world.head();
+    let wants = |task: Task| head.text(":path").is_some_and(|path| path.ends_with(task.path()));
+    let task = if wants(Task::Embeddings) { Task::Embeddings } else { Task::Chat };
+    let reply = Request::read(task, body).and_then(|request| match task {
+        Task::Chat => Ok(answer_to(&request, world.now().as_secs())),
+        Task::Embeddings => vectors::answer(&request),
+    });
+    Step::reply(Echo::Over, reply.unwrap_or_else(|refusal| refused(&refusal)))
 }
 
 fn answer_to(request: &Request, created: u64) -> Reply {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use crate::chat::Task;
 use crate::config::{Config, Hop, Key};
 use crate::flow::exchange::vendor_name;
 use crate::flow::{Reply, World, report, selection};
@@ -11,9 +12,9 @@ use crate::refusal::Refusal;
 /// What an endpoint does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Serves {
-    /// Chat completions, by a vendor.
-    Chat,
-    /// Many of them at once.
+    /// What a model is asked for, by a vendor.
+    Asks(Task),
+    /// Many chat completions at once.
     Batch,
     /// The list of models.
     Models,
@@ -28,15 +29,17 @@ pub enum Serves {
 impl Serves {
     /// Whether its requests have a body that matters.
     pub fn has_body(self) -> bool {
-        matches!(self, Serves::Chat | Serves::Batch)
+        matches!(self, Serves::Asks(_) | Serves::Batch)
     }
 }
 
 /// Path, method, purpose: `docs/api.md` documents each row.
-pub const ENDPOINTS: [(&str, &str, Serves); 7] = [
-    (CHAT, "POST", Serves::Chat),
+pub const ENDPOINTS: [(&str, &str, Serves); 9] = [
+    (CHAT, "POST", Serves::Asks(Task::Chat)),
     (BATCH, "POST", Serves::Batch),
-    ("/v1/chat/completions", "POST", Serves::Chat),
+    ("/api/embeddings", "POST", Serves::Asks(Task::Embeddings)),
+    ("/v1/chat/completions", "POST", Serves::Asks(Task::Chat)),
+    ("/v1/embeddings", "POST", Serves::Asks(Task::Embeddings)),
     ("/v1/models", "GET", Serves::Models),
     ("/api/status", "GET", Serves::Status),
     ("/health", "GET", Serves::Health),

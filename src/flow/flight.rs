@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::cache::{Entry, Key, lease};
+use crate::flow::pool::Share;
 use crate::flow::{Effect, World, kept};
 use crate::redis::{Command, Script};
 
@@ -27,6 +28,10 @@ pub enum News {
     Alone,
     /// Time has passed: it may ask Redis again.
     Look,
+    /// It is its turn in the [pool](crate::flow::pool) of its kind.
+    Turn,
+    /// Its share of what came of a call that was made for many.
+    Share(Rc<Share>),
 }
 
 /// The right to ask the vendor in the name of all that ask the same.
@@ -183,7 +188,8 @@ impl Flights {
 pub fn unheard(news: News, world: &mut World<'_>) -> Vec<Effect> {
     match news {
         News::Lead(lead) => hand_over(lead, world),
-        News::Answer(_) | News::Alone | News::Look => Vec::new(),
+        // Whoever leaves a pool passes its turn on itself.
+        News::Answer(_) | News::Alone | News::Look | News::Turn | News::Share(_) => Vec::new(),
     }
 }
 

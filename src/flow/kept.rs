@@ -170,7 +170,7 @@ pub fn entry(exchange: u64, memo: &Memo, world: &mut World<'_>) -> Option<Entry>
     let cost = exchange.spent().as_ref().and_then(Spent::cost).unwrap_or_default().0;
     let answer = exchange.copied()?;
     let doc = Doc::parse(answer).ok()?;
-    keepable(&doc).ok()?;
+    keepable(exchange.request.task(), &doc).ok()?;
     let hop = &exchange.last()?.hop;
     Some(Entry {
         vendor: vendor_name(world.config, hop).to_owned(),

@@ -25,6 +25,7 @@ pub mod identify;
 pub mod kept;
 pub mod load;
 pub mod party;
+pub mod pool;
 pub mod report;
 pub mod selection;
 pub mod vendor;
@@ -44,6 +45,7 @@ use call::Call;
 use exchange::Exchanges;
 use flight::{Flights, News, Stream};
 use load::Spare;
+use pool::Pools;
 
 /// A role's state machine. `Default` is the state of a stream that is over: every event passes.
 pub trait Flow: Default + Sized {
@@ -165,6 +167,9 @@ pub enum Effect {
     /// Make a call; what comes of it is [`Flow::answered`]. Only of a stream that holds its request. It goes on when the
     /// stream ends, and nobody hears of it then.
     Call(Call),
+    /// Make a call in the name of many streams; what comes of it is [`pool::returned`]. It is the worker's, so it does
+    /// not matter which of them leaves.
+    Errand(Call),
     /// Wait for [`Flow::hear`]. Only of a stream that holds its request.
     Wait,
     /// Tell streams of this worker that wait.
@@ -218,6 +223,8 @@ pub struct World<'w> {
     pub books: &'w Books,
     /// The places that it has yet to give back.
     pub spare: &'w Spare,
+    /// Which requests for a vector wait for others of their kind.
+    pub pools: &'w Pools,
     /// How much of answers the batches on this worker hold.
     pub shelf: &'w Shelf,
     /// Draws a random number.

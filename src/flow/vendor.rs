@@ -385,8 +385,8 @@ fn asked(ticket: Ticket, world: &mut World<'_>) -> Option<(Asked, &'static dyn c
     let created = world.now().as_secs();
     let exchange = world.exchanges.get(ticket.exchange)?;
     let model = exchange.attempts.get(ticket.attempt)?.hop.model.clone();
-    let delivery = exchange.request.delivery();
-    Some((Asked { model, created, delivery }, world.config.vendors.get(ticket.vendor)?.format))
+    let (task, delivery) = (exchange.request.task(), exchange.request.delivery());
+    Some((Asked { task, model, created, delivery }, world.config.vendors.get(ticket.vendor)?.format))
 }
 
 fn record(ticket: Ticket, outcome: Outcome, world: &mut World<'_>) {

@@ -32,14 +32,18 @@ thread_local! {
 
 /// Makes a call for the stream with this id. `false` if nothing will come of it.
 pub fn make(id: u32, stream: Rc<dyn Calling>, call: &Call) -> bool {
-    let headers = call.headers.iter().map(|(name, value)| (*name, &**value)).collect();
-    let token = hostcalls::dispatch_http_call(call.cluster, headers, Some(&call.body), Vec::new(), call.timeout);
-    let Ok(token) = token else { return false };
+    let Some(token) = dispatch(call) else { return false };
     CALLERS.with_borrow_mut(|callers| {
         let caller = callers.entry(id).or_insert_with(|| Caller { stream, numbers: HashMap::new() });
         caller.numbers.insert(token, call.number);
     });
     true
+}
+
+/// Makes a call; Envoy's number of it.
+pub(super) fn dispatch(call: &Call) -> Option<u32> {
+    let headers = call.headers.iter().map(|(name, value)| (*name, &**value)).collect();
+    hostcalls::dispatch_http_call(call.cluster, headers, Some(&call.body), Vec::new(), call.timeout).ok()
 }
 
 /// A call has ended, and the context with this id is told. `false` if it was not a stream's.
@@ -68,7 +72,7 @@ fn find(told: u32, token: u32) -> Option<(u32, Rc<dyn Calling>, usize)> {
 }
 
 /// A call that was reset, or had no end in time, comes back without headers.
-fn outcome(headers: usize, size: usize) -> Outcome {
+pub(super) fn outcome(headers: usize, size: usize) -> Outcome {
     if headers == 0 {
         return None;
     }
@@ -77,5 +81,5 @@ fn outcome(headers: usize, size: usize) -> Outcome {
         0 => Vec::new(),
         size => hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, size).ok()?.unwrap_or_default(),
     };
-    Some(Returned { status: head.status(), body })
+    Some(Returned { status: head.status(), head, body })
 }

@@ -7,6 +7,7 @@
 
 mod bell;
 mod calls;
+mod errands;
 mod redis;
 mod root;
 mod stream;

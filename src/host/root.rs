@@ -10,11 +10,11 @@ use crate::config;
 use crate::flow::Head;
 use crate::flow::bridge::Bridge;
 use crate::flow::echo::Echo;
-use crate::flow::flight;
 use crate::flow::gateway::Gateway;
 use crate::flow::vendor::Vendor;
+use crate::flow::{flight, pool};
 use crate::host::stream::Stream;
-use crate::host::{bell, calls, redis, waiting, worker};
+use crate::host::{bell, calls, errands, redis, waiting, worker};
 
 /// Of the gateway role, for whatever waits. It is never switched off: it costs some microseconds, and in return nothing
 /// depends on somebody having set a timer.
@@ -45,7 +45,7 @@ enum Role {
 
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, size: usize, _: usize) {
-        if !calls::ended(self.id, token, headers, size) {
+        if !calls::ended(self.id, token, headers, size) && !errands::ended(self.id, token, headers, size) {
             redis::ended(self.id, token, headers, size);
         }
     }
@@ -92,6 +92,7 @@ impl RootContext for Root {
     fn on_queue_ready(&mut self, queue: u32) {
         bell::answered(queue);
         waiting::deliver(self.id);
+        errands::make(self.id);
         redis::ready(self.id);
     }
 
@@ -100,10 +101,13 @@ impl RootContext for Root {
         let news = worker::with_world(self.id, Head::default, |world| {
             world.spare.give_back(world);
             world.books.close(world.store, world.now());
-            flight::look(world)
+            let mut news = flight::look(world);
+            news.extend(pool::look(world));
+            news
         });
         waiting::tell(news.unwrap_or_default());
         waiting::deliver(self.id);
+        errands::make(self.id);
         redis::tick(self.id);
     }
 

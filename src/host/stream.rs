@@ -10,7 +10,7 @@ use proxy_wasm::types::{Action, BufferType, LogLevel, MapType};
 use crate::flow::call::Outcome;
 use crate::flow::flight::News;
 use crate::flow::{Effect, Flow, Head, Part, ROUTE, Reads, Reply as Answer, Step, Verdict, World};
-use crate::host::{calls, redis, waiting, worker};
+use crate::host::{calls, errands, redis, waiting, worker};
 use crate::redis::Reply;
 
 /// A stream in a role.
@@ -253,6 +253,7 @@ pub fn apply(effect: Effect) {
         }
         // The stream's own affair, above; of one that is over nobody would hear the answer.
         Effect::Ask(_) | Effect::Call(_) | Effect::Wait => {}
+        Effect::Errand(call) => errands::run(call),
         Effect::Wake(streams, news) => {
             waiting::tell(streams.into_iter().map(|stream| (stream, news.clone())));
         }

@@ -17,6 +17,7 @@ use crate::flow::books::Books;
 use crate::flow::exchange::Exchanges;
 use crate::flow::flight::{Flights, Stream};
 use crate::flow::load::Spare;
+use crate::flow::pool::Pools;
 use crate::flow::{Head, World, kept, party, report};
 use crate::host::redis;
 use crate::store::Store;
@@ -35,6 +36,7 @@ pub struct Worker {
     books: Books,
     spare: Spare,
     flights: Flights,
+    pools: Pools,
     shelf: Shelf,
     keys: auth::Memory,
     counters: HashMap<String, u32>,
@@ -51,8 +53,8 @@ pub fn configure(config: Config) {
             Some(worker) => worker.config = config,
             None => {
                 let exchanges = Exchanges::new(clock().as_nanos() as u64);
-                let (books, spare, flights, shelf, keys, counters) = Default::default();
-                *slot = Some(Worker { config, exchanges, books, spare, flights, shelf, keys, counters });
+                let (books, spare, flights, pools, shelf, keys, counters) = Default::default();
+                *slot = Some(Worker { config, exchanges, books, spare, flights, pools, shelf, keys, counters });
             }
         }
     });
@@ -61,7 +63,7 @@ pub fn configure(config: Config) {
 /// Runs `step` with what it may look at; `None` before the configuration is here.
 pub fn with_world<R>(stream: Stream, head: fn() -> Head, step: impl FnOnce(&mut World<'_>) -> R) -> Option<R> {
     WORKER.with_borrow_mut(|slot| {
-        let Worker { config, exchanges, books, spare, flights, shelf, keys, .. } = slot.as_mut()?;
+        let Worker { config, exchanges, books, spare, flights, pools, shelf, keys, .. } = slot.as_mut()?;
         let (store, moment) = (&SharedData, OnceCell::new());
         Some(step(&mut World {
             config,
@@ -72,6 +74,7 @@ pub fn with_world<R>(stream: Stream, head: fn() -> Head, step: impl FnOnce(&mut 
             store,
             books,
             spare,
+            pools,
             shelf,
             random,
             moment,

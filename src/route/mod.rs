@@ -51,6 +51,10 @@ impl Plan {
                 continue;
             }
             let Some(vendor) = config.vendors.get(hop.vendor) else { continue };
+            if !vendor.format.offers(request.task()) {
+                refused = refused.or_else(|| Some(Refusal::not_offered(request.task().name(), &vendor.name)));
+                continue;
+            }
             match vendor.format.accepts(request) {
                 Ok(()) => hops.push(hop.clone()),
                 Err(unsupported) => refused = refused.or(Some(Refusal::unsupported(unsupported.param, &vendor.name))),

@@ -3,7 +3,7 @@
 use super::edits::{self, Edits};
 use super::openai::OpenAi;
 use super::{Asked, Call, Credential, Fault, Format, Outgoing, Stream, StreamUsage, Unsupported, Whole};
-use crate::chat::Request;
+use crate::chat::{Request, Task};
 
 /// `kind: azure`
 pub struct Azure;
@@ -21,6 +21,10 @@ impl Format for Azure {
         Credential { header: "api-key", prefix: "" }
     }
 
+    fn offers(&self, task: Task) -> bool {
+        OpenAi.offers(task)
+    }
+
     fn accepts(&self, request: &Request) -> Result<(), Unsupported> {
         OpenAi.accepts(request)
     }
@@ -35,8 +39,8 @@ impl Format for Azure {
             edits::ask_for_usage(call, &mut edits);
         }
         let version = percent_encoded(version);
-        let path =
-            [call.base, "/openai/deployments/", &deployment, "/chat/completions?api-version=", &version].concat();
+        let task = call.request.task().path();
+        let path = [call.base, "/openai/deployments/", &deployment, task, "?api-version=", &version].concat();
         Outgoing { path, headers: &[], body: edits.body() }
     }
 

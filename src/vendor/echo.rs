@@ -2,7 +2,7 @@
 
 use super::openai::OpenAi;
 use super::{Asked, Call, Credential, Fault, Format, Outgoing, Stream, Unsupported, Whole};
-use crate::chat::Request;
+use crate::chat::{Request, Task};
 
 /// `kind: echo`
 pub struct Echo;
@@ -15,6 +15,10 @@ impl Format for Echo {
     /// Never sent: the echo vendor takes no credential.
     fn credential(&self) -> Credential {
         OpenAi.credential()
+    }
+
+    fn offers(&self, task: Task) -> bool {
+        OpenAi.offers(task)
     }
 
     fn accepts(&self, request: &Request) -> Result<(), Unsupported> {

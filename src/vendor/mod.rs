@@ -18,7 +18,7 @@ use std::fmt;
 
 use crate::chat::answer::Answer;
 use crate::chat::request::Delivery;
-use crate::chat::{Request, Tally};
+use crate::chat::{Request, Tally, Task};
 pub use failure::{Failure, Fault, Next};
 pub use relay::Relay;
 
@@ -43,7 +43,13 @@ pub trait Format: Sync {
     /// Which header carries the vendor's credential.
     fn credential(&self) -> Credential;
 
-    /// Whether a request can be expressed without changing what the client asked for; else the field that cannot.
+    /// Whether it has such a task at all.
+    fn offers(&self, task: Task) -> bool {
+        task == Task::Chat
+    }
+
+    /// Whether a request can be expressed without changing what the client asked for; else the field that cannot. Only
+    /// called for a task that it [offers](Format::offers).
     fn accepts(&self, request: &Request) -> Result<(), Unsupported>;
 
     /// The request as the vendor wants it. Only called for a request that [`Format::accepts`].
@@ -190,6 +196,8 @@ impl Body {
 /// What a reply is translated for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
+    /// What the request wants.
+    pub task: Task,
     /// The model's name at the vendor, for replies that do not name it.
     pub model: String,
     /// Unix time in seconds, for replies that carry none.

@@ -3,6 +3,7 @@
 #[cfg(target_family = "wasm")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
+use weir::flow::Head;
 use weir::flow::call::{Call, Returned};
 use weir::limit::{Mode, Rule, Rules};
 use weir::redis::Reply;
@@ -27,7 +28,7 @@ fn numbers(calls: &[Call]) -> Vec<usize> {
 }
 
 fn returned(status: u16, body: &str) -> Option<Returned> {
-    Some(Returned { status, body: body.as_bytes().to_vec() })
+    Some(Returned { status, head: Head::default(), body: body.as_bytes().to_vec() })
 }
 
 fn shelf(stage: &Stage) -> String {
@@ -204,7 +205,7 @@ fn what_comes_back_and_is_no_answer_is_a_502() {
     }
     let mut stage = Stage::new();
     let mut client = stage.client(BATCH, different(1));
-    client.call_returns(0, Some(Returned { status: 200, body: b"\"\xff\"".to_vec() }));
+    client.call_returns(0, Some(Returned { status: 200, head: Head::default(), body: b"\"\xff\"".to_vec() }));
     assert!(client.answered().unwrap().1.starts_with(r#"[{"status":502"#), "JSON is UTF-8");
 }
 

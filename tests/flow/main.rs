@@ -10,6 +10,8 @@ mod cache;
 #[cfg(test)]
 mod cost;
 #[cfg(test)]
+mod embeddings;
+#[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod limits;
@@ -269,7 +271,7 @@ fn requests_are_refused_before_any_vendor() {
         ("POST", chat, &[("authorization", "Bearer all")], ask("both", ""), 400, "more than one API key"),
         ("GET", chat, &[], b"".to_vec(), 405, "takes POST, not GET"),
         ("HEAD", "/health", &[], b"".to_vec(), 405, "takes GET, not HEAD"),
-        ("POST", "/v1/embeddings", &[], ask("both", ""), 404, "nothing is served"),
+        ("POST", "/v1/completions", &[], ask("both", ""), 404, "nothing is served"),
     ] {
         let mut stage = Stage::new();
         let answer = stage.refused(method, path, headers, body);

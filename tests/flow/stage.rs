@@ -2,6 +2,7 @@
 //! by the least that is true of Envoy.
 
 use std::cell::{Cell, RefCell};
+use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use weir::flow::exchange::{Exchanges, Source};
 use weir::flow::flight::{Flights, News, Stream};
 use weir::flow::gateway::Gateway;
 use weir::flow::load::Spare;
+use weir::flow::pool::{self, Pools};
 use weir::flow::vendor::Vendor;
 use weir::flow::{Effect, Flow, Head, Part, Reads, Step, Verdict, World};
 use weir::metric::Counter;
@@ -49,7 +51,11 @@ pub struct Stage {
     pub spare: Spare,
     /// What streams of this worker are told.
     pub news: Vec<(Stream, News)>,
+    pub pools: Pools,
     pub shelf: Shelf,
+    /// The calls that the worker is to make.
+    pub errands: Vec<Call>,
+    pub streams: Stream,
     /// What was counted besides requests.
     pub counted: Vec<String>,
 }
@@ -90,7 +96,10 @@ impl Stage {
             books: Books::default(),
             spare: Spare::default(),
             news: Vec::new(),
+            pools: Pools::default(),
             shelf: Shelf::default(),
+            errands: Vec::new(),
+            streams: 0,
             counted: Vec::new(),
         }
     }
@@ -107,7 +116,25 @@ impl Stage {
 
     /// Something happens outside of any stream.
     pub fn looks<T>(&mut self, act: impl FnOnce(&mut World<'_>) -> T) -> T {
-        act(&mut world(self))
+        act(&mut world(self, 0))
+    }
+
+    /// A client is back.
+    pub fn back(&mut self, own: Own) -> Client<'_> {
+        EXCHANGE.set(own.exchange);
+        Client { stage: self, own }
+    }
+
+    /// A call of the worker's comes back; what its streams are told is added to the news.
+    pub fn errand_returns(&mut self, number: usize, outcome: Outcome) {
+        let news = pool::returned(number, outcome, &world(self, 0));
+        self.news.extend(news);
+    }
+
+    /// Time has passed, and the worker looks who has waited for long enough.
+    pub fn looks_at_pools(&mut self) {
+        let news = pool::look(&world(self, 0));
+        self.news.extend(news);
     }
 
     /// A client whose request is good and on its way.
@@ -157,6 +184,13 @@ impl Stage {
 /// One client's stream, and the vendor's stream of the attempt under way.
 pub struct Client<'s> {
     stage: &'s mut Stage,
+    own: Own,
+}
+
+/// What is a client's own, on the stage or beside it.
+pub struct Own {
+    stream: Stream,
+    exchange: Option<u64>,
     gateway: Gateway,
     vendor: Vendor,
     headers: Vec<(String, String)>,
@@ -173,10 +207,26 @@ pub struct Client<'s> {
     logged: Vec<String>,
 }
 
+impl Deref for Client<'_> {
+    type Target = Own;
+
+    fn deref(&self) -> &Own {
+        &self.own
+    }
+}
+
+impl DerefMut for Client<'_> {
+    fn deref_mut(&mut self) -> &mut Own {
+        &mut self.own
+    }
+}
+
 impl<'s> Client<'s> {
     fn new(stage: &'s mut Stage) -> Client<'s> {
-        Client {
-            stage,
+        stage.streams += 1;
+        let own = Own {
+            stream: stage.streams,
+            exchange: None,
             gateway: Gateway::Fresh,
             vendor: Vendor::Over,
             headers: Vec::new(),
@@ -191,7 +241,25 @@ impl<'s> Client<'s> {
             verdict: Verdict::Hold,
             counted: Vec::new(),
             logged: Vec::new(),
-        }
+        };
+        Client { stage, own }
+    }
+
+    /// Makes room for another client; the stream goes on.
+    pub fn aside(self) -> Own {
+        Own { exchange: EXCHANGE.get(), ..self.own }
+    }
+
+    /// Its number.
+    pub fn stream(&self) -> Stream {
+        self.stream
+    }
+
+    /// It is told something; whether it goes on.
+    pub fn hears(&mut self, news: News) -> bool {
+        at_hand(&self.headers.clone());
+        self.gateway(|flow, world| flow.hear(news, world));
+        self.verdict == Verdict::Pass
     }
 
     /// What Redis is asked, in words, since this was last looked at.
@@ -227,13 +295,6 @@ impl<'s> Client<'s> {
     pub fn redis_says(&mut self, replies: Option<Vec<redis::Reply>>) -> bool {
         at_hand(&self.headers);
         self.gateway(|flow, world| flow.told(replies, world));
-        self.verdict == Verdict::Pass
-    }
-
-    /// A stream that waits hears this; whether the request goes on.
-    pub fn hears(&mut self, news: News) -> bool {
-        at_hand(&self.headers);
-        self.gateway(|flow, world| flow.hear(news, world));
         self.verdict == Verdict::Pass
     }
 
@@ -410,16 +471,16 @@ impl<'s> Client<'s> {
     }
 
     fn gateway(&mut self, step: impl FnOnce(Gateway, &mut World<'_>) -> Step<Gateway>) -> Verdict {
-        let flow = std::mem::take(&mut self.gateway);
-        let Step { state, verdict, effects } = step(flow, &mut world(self.stage));
+        let (flow, stream) = (std::mem::take(&mut self.gateway), self.stream);
+        let Step { state, verdict, effects } = step(flow, &mut world(self.stage, stream));
         (self.gateway, self.verdict) = (state, verdict);
         effects.into_iter().for_each(|effect| self.apply(effect));
         verdict
     }
 
     fn vendor(&mut self, step: impl FnOnce(Vendor, &mut World<'_>) -> Step<Vendor>) -> Verdict {
-        let flow = std::mem::take(&mut self.vendor);
-        let Step { state, verdict, effects } = step(flow, &mut world(self.stage));
+        let (flow, stream) = (std::mem::take(&mut self.vendor), self.stream);
+        let Step { state, verdict, effects } = step(flow, &mut world(self.stage, stream));
         self.vendor = state;
         effects.into_iter().for_each(|effect| self.apply(effect));
         verdict
@@ -432,11 +493,13 @@ impl<'s> Client<'s> {
             }
             Effect::RequestHeader(name, value) => self.request.set(&name, value.as_deref()),
             Effect::RequestBody { replaced, with } => {
-                let rest = self.request.body.split_off(replaced.min(self.request.body.len()));
-                self.request.body = [with, rest].concat();
+                let request = &mut self.own.request;
+                let rest = request.body.split_off(replaced.min(request.body.len()));
+                request.body = [&with[..], &rest[..]].concat();
             }
             Effect::ResponseHeader(name, value) => {
-                self.answer.as_mut().unwrap_or(&mut self.response).set(&name, value.as_deref());
+                let Own { answer, response, .. } = &mut self.own;
+                answer.as_mut().unwrap_or(response).set(&name, value.as_deref());
             }
             Effect::ResponseBody(body) => self.response.body = body,
             Effect::Exchange(number) => EXCHANGE.set(Some(number)),
@@ -460,6 +523,7 @@ impl<'s> Client<'s> {
                 assert_eq!(self.verdict, Verdict::Hold, "only a stream on hold can be answered");
                 self.calls.push(call);
             }
+            Effect::Errand(call) => self.stage.errands.push(call),
             Effect::Log(_, text) => self.logged.push(text),
             Effect::ClearRouteCache => {}
         }
@@ -477,16 +541,17 @@ impl Message {
     }
 }
 
-fn world(stage: &mut Stage) -> World<'_> {
+fn world(stage: &mut Stage, stream: Stream) -> World<'_> {
     World {
         config: &stage.config,
         exchanges: &mut stage.exchanges,
         flights: &mut stage.flights,
-        stream: 1,
+        stream,
         keys: &mut stage.keys,
         store: &stage.store,
         books: &stage.books,
         spare: &stage.spare,
+        pools: &stage.pools,
         shelf: &stage.shelf,
         random: || 0,
         moment: Default::default(),

@@ -4,8 +4,11 @@ A format turns a `Reply` into the bytes of a whole answer or of the events of a 
 and headers that this vendor really sends, and says what is wrong with a request. Nothing here knows of connections.
 """
 
+import base64
+import hashlib
 import json
 import re
+import struct
 from dataclasses import dataclass
 from itertools import count
 
@@ -50,6 +53,11 @@ def event(data, name=None):
     return head + b"data: " + (data if isinstance(data, bytes) else dump(data)) + b"\n\n"
 
 
+def vector(text):
+    """The vector of a text: eight numbers, each exactly a 32-bit float."""
+    return [byte / 256 - 0.5 for byte in hashlib.sha256(text.encode()).digest()[:8]]
+
+
 def halves(text):
     """A text in two pieces, as tool arguments come in a stream."""
     return [text[: len(text) // 2], text[len(text) // 2 :]]
@@ -60,8 +68,11 @@ class OpenAI:
     credential = ("authorization", "Bearer ")
     base = "/v1"
 
-    def path(self, model):
-        return "/v1/chat/completions"
+    def path(self, model, task="chat/completions"):
+        return f"/v1/{task}"
+
+    def paths(self, model):
+        return {self.path(model), self.path(model, "embeddings")}
 
     def headers(self):
         return [("x-request-id", f"req_{next(_serial):08x}"), ("openai-processing-ms", "12"),
@@ -95,6 +106,20 @@ class OpenAI:
             yield event({**head, "choices": [], "usage": self._usage(reply)})
         yield event(b"[DONE]")
 
+    def vectors(self, body, model):
+        """An answer with vectors, the last one first; a token is a letter."""
+        inputs = body["input"] if isinstance(body["input"], list) else [body["input"]]
+        data = [{"object": "embedding", "index": index, "embedding": self._vector(text, body.get("encoding_format"))}
+                for index, text in enumerate(inputs)]
+        tokens = sum(len(text) for text in inputs)
+        return dump({"object": "list", "data": data[::-1], "model": model,
+                     "usage": {"prompt_tokens": tokens, "total_tokens": tokens}})
+
+    def _vector(self, text, encoding):
+        if encoding == "base64":
+            return base64.b64encode(struct.pack("<8f", *vector(text))).decode()
+        return vector(text)
+
     def error(self, status, message):
         kind, code = {
             400: ("invalid_request_error", None), 401: ("invalid_request_error", "invalid_api_key"),
@@ -115,7 +140,18 @@ class OpenAI:
         body = call.json
         if body.get("model") not in call.models:
             yield f"model is {body.get('model')!r}, not one of {sorted(call.models)}"
-        yield from self._expect_chat(body)
+        yield from self._expect_task(call)
+
+    def _expect_task(self, call):
+        if call.path in {self.path(model, "embeddings") for model in call.models}:
+            yield from self._expect_inputs(call.json.get("input"))
+        else:
+            yield from self._expect_chat(call.json)
+
+    def _expect_inputs(self, inputs):
+        inputs = inputs if isinstance(inputs, list) else [inputs]
+        if not 1 <= len(inputs) <= 2048 or not all(inputs) or len({type(one) for one in inputs}) > 1:
+            yield f"input is {inputs!r:.100}"
 
     def wants_usage(self, body):
         return bool((body.get("stream_options") or {}).get("include_usage"))
@@ -160,8 +196,8 @@ class Azure(OpenAI):
     base = ""
     api_version = "2024-10-21"
 
-    def path(self, model):
-        return f"/openai/deployments/{model}/chat/completions?api-version={self.api_version}"
+    def path(self, model, task="chat/completions"):
+        return f"/openai/deployments/{model}/{task}?api-version={self.api_version}"
 
     def headers(self):
         return [("apim-request-id", f"{next(_serial):08x}"), ("x-ms-region", "West Europe"),
@@ -186,7 +222,7 @@ class Azure(OpenAI):
 
     def expect(self, call):
         """The deployment stands in the path; the body's model is ignored."""
-        yield from self._expect_chat(call.json)
+        yield from self._expect_task(call)
 
 
 _SAFE = {name: {"filtered": False, "severity": "safe"} for name in ("hate", "self_harm", "sexual", "violence")}
@@ -199,6 +235,9 @@ class Anthropic:
 
     def path(self, model):
         return "/v1/messages"
+
+    def paths(self, model):
+        return {self.path(model)}
 
     def headers(self):
         return [("request-id", f"req_{next(_serial):08x}"), ("anthropic-organization-id", "org-suite"),

@@ -21,6 +21,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 WEIR = ROOT / "dist" / "weir"
 CHAT, V1 = "/api/chat/completions", "/v1/chat/completions"
+EMBED, V1_EMBED = "/api/embeddings", "/v1/embeddings"
 
 
 def envoy():
@@ -239,6 +240,10 @@ class Gateway:
         """The sum of the samples of this name that have these labels."""
         return sum(value for (known, having), value in self.metrics().items()
                    if known == name and set(labels.items()) <= set(having))
+
+    def envoy_requests(self):
+        """How many requests of clients are under way, by Envoy's own count; calls of the gateway to itself are among them."""
+        return int(re.search(r"^http\.weir\.downstream_rq_active: (\d+)$", self.admin("/stats"), re.M)[1])
 
     def admin(self, path, method="GET"):
         """A page of Envoy's own interface."""

@@ -59,6 +59,11 @@ def answer(text=Reply.text, *tools, finish="", framing="length"):
     return script
 
 
+def vectors():
+    """A good answer to a request for embeddings."""
+    return lambda format, call: iter([message(200, [*format.headers(), JSON], format.vectors(call.json, call.model))])
+
+
 def gated(text, gates, before=lambda index: None):
     """A stream that waits at a gate after each of its first pieces of text."""
 

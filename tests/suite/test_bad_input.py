@@ -10,7 +10,7 @@ import socket
 
 import pytest
 
-from gateway import CHAT, V1
+from gateway import CHAT, EMBED, V1, V1_EMBED
 from scripts import answer
 
 USER = b'{"role":"user","content":"%s"}'
@@ -115,6 +115,52 @@ def test_a_body_is_refused(gateway, stage, name):
     serves(gateway, stage)
 
 
+def inputs(value, model=b"openai"):
+    return b'{"model":"%b","input":%b}' % (model, value)
+
+
+# The same for embeddings.
+INPUTS = {
+    "no body": (b"", 400, "input", None),
+    "no JSON": (b"hello %s", 400, "JSON", None),
+    "a chat request": (body(b""), 400, "input", "input"),
+    "input null": (inputs(b"null"), 400, "input", "input"),
+    "input empty": (inputs(b'""'), 400, "empty", "input"),
+    "input a list of none": (inputs(b"[]"), 400, "empty", "input"),
+    "input an object": (inputs(b'{"text":"%s"}'), 400, "string", "input"),
+    "input a number": (inputs(b"7"), 400, "string", "input"),
+    "an empty text among others": (inputs(b'["%s",""]'), 400, "empty", "input[1]"),
+    "a number among texts": (inputs(b'["%s",1]'), 400, "string", "input[1]"),
+    "a text among tokens": (inputs(b'[1,"%s"]'), 400, "token", "input[1]"),
+    "a negative token": (inputs(b"[1,-1]"), 400, "token", "input[1]"),
+    "a list in a list of texts": (inputs(b'["%s",["%s"]]'), 400, "string", "input[1]"),
+    "texts in lists": (inputs(b'[["%s"]]'), 400, "token", "input[0][0]"),
+    "lists in lists of tokens": (inputs(b"[[1],[[2]]]"), 400, "token", "input[1][0]"),
+    "an empty list of tokens": (inputs(b"[[1],[]]"), 400, "empty", "input[1]"),
+    "2049 texts": (inputs(json.dumps(["%s"] * 2049).encode()), 400, "2048", "input"),
+    "10,000 deep input": (inputs(DEEP), 400, "", None),
+    "a format that is none": (inputs(b'"%s","encoding_format":"hex"'), 400, "base64", "encoding_format"),
+    "no dimensions": (inputs(b'"%s","dimensions":0'), 400, "dimensions", "dimensions"),
+    "a stream": (inputs(b'"%s","stream":true'), 400, "stream", "stream"),
+    "a model that is not there": (inputs(b'"%s"', b"gpt-nonesuch"), 404, "gpt-nonesuch", "model"),
+    "a vendor without embeddings": (inputs(b'"%s"', b"claude"), 400, "embeddings are not supported by claude", "model"),
+}
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_an_input_is_refused(gateway, stage, name):
+    data, status, says, param = INPUTS[name]
+    case = stage.case()
+    for path in [V1_EMBED, EMBED]:
+        response = gateway.chat(path=path, body=data.replace(b"%s", case.prompt.encode()))
+        assert response.status == status, response
+        assert says in response.said(path)
+        if path == V1_EMBED and param:
+            assert response.json["error"]["param"] == param
+    assert case.calls == []
+    serves(gateway, stage)
+
+
 def request(path=CHAT, method="POST", headers=(), body=b"", key=None):
     """The bytes of a request, with a content-length unless there is a transfer-encoding."""
     lines = [f"{method} {path} HTTP/1.1".encode(), b"host: weir"]
@@ -176,13 +222,14 @@ def test_a_key_that_is_no_text(gateway, stage):
 PLACES = [
     *[(method, CHAT, 405) for method in ["HEAD", "PUT", "OPTIONS", "GET", "DELETE", "PATCH", "TRACE"]],
     *[(method, V1, 405) for method in ["HEAD", "PUT", "OPTIONS", "GET"]],
+    *[(method, path, 405) for method in ["GET", "PUT", "DELETE"] for path in [EMBED, V1_EMBED]],
     *[("POST", path, 405) for path in ["/health", "/metrics", "/v1/models"]],
     *[("DELETE", path, 405) for path in ["/health", "/metrics", "/v1/models"]],
     *[("GET", path, 404) for path in [
         "/", "/nope", "/v1", "/v1/", "/v1/nope", "/api", "/v10/models", "/healthy", "/metrics/x", "/stats",
         "/config_dump", "/metrics%3fformat=json", "/v1/models/x"]],
     *[("POST", path, 404) for path in [
-        "/", "/nope", "/chat/completions", "/v1/chat", "/v1/completions", "/v1/embeddings", "/V1/chat/completions",
+        "/", "/nope", "/chat/completions", "/v1/chat", "/v1/completions", "/v1/embeddings/x", "/embeddings", "/V1/chat/completions",
         "/quitquitquit", "/logging?level=trace", "/api/chat/completionsx"]],
 ]
 

@@ -174,7 +174,7 @@ class Vendor:
         """What is wrong with a request, for the format and for every vendor."""
         header, prefix = self.format.credential
         names = [name for name, _ in call.headers]
-        if call.method != "POST" or call.path not in {self.format.path(model) for model in self.models}:
+        if call.method != "POST" or not any(call.path in self.format.paths(model) for model in self.models):
             yield f"{call.method} {call.path}"
         if call.header("content-type") != "application/json":
             yield f"content-type is {call.header('content-type')!r}"

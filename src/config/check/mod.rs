@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::problem::Problems;
-use super::{Admin, Config, Routing, address, written};
+use super::{Admin, Config, Routing, SingleVectors, address, written};
 use crate::route::Weights;
 use crate::unit::Span;
 
@@ -60,6 +60,10 @@ fn whole(written: &written::Written, form: Form, problems: &mut Problems) -> Opt
         tenants: tenants?,
         redis: redis.flatten(),
         cache,
+        single_vectors: match written.embeddings.unwrap_or_default().merge {
+            true => SingleVectors::Together,
+            false => SingleVectors::Apart,
+        },
     };
     price::budgets(&config, problems);
     Some(config)

@@ -39,21 +39,23 @@ pub(super) fn begin(end: bool, world: &mut World<'_>) -> Step<Gateway> {
             let effects = vec![Effect::RequestHeader(":path".into(), Some(path.to_owned().into()))];
             Ok(Step::pass(Gateway::Passing(labels.clone()), effects))
         }
-        Serves::Models | Serves::Status | Serves::Chat | Serves::Batch => Ok(match identify::identify(&head, world)? {
-            Identity::Known(key) => {
-                let known = Known { surface, key, labels: labels.clone() };
-                serve(serves, known, &head, end, world)
-            }
-            Identity::Unknown(digest) => {
-                let effects = vec![identify::question(&digest)];
-                let stranger = Stranger { digest, wants: serves, surface, labels: labels.clone() };
-                let state = match end && serves.has_body() {
-                    true => Gateway::IdentifyingWhole(stranger, Vec::new()),
-                    false => Gateway::Identifying(stranger),
-                };
-                Step { effects, ..Step::hold(state) }
-            }
-        }),
+        Serves::Models | Serves::Status | Serves::Asks(_) | Serves::Batch => {
+            Ok(match identify::identify(&head, world)? {
+                Identity::Known(key) => {
+                    let known = Known { surface, key, labels: labels.clone() };
+                    serve(serves, known, &head, end, world)
+                }
+                Identity::Unknown(digest) => {
+                    let effects = vec![identify::question(&digest)];
+                    let stranger = Stranger { digest, wants: serves, surface, labels: labels.clone() };
+                    let state = match end && serves.has_body() {
+                        true => Gateway::IdentifyingWhole(stranger, Vec::new()),
+                        false => Gateway::Identifying(stranger),
+                    };
+                    Step { effects, ..Step::hold(state) }
+                }
+            })
+        }
     });
     served.unwrap_or_else(|refusal| refuse(&refusal, surface, labels, Headers::new()))
 }
@@ -136,13 +138,13 @@ fn serve(wants: Serves, known: Known, head: &Head, end: bool, world: &World<'_>)
     };
     let place = admit(wants, head, end, world.config).and_then(|()| match Place::take(world) {
         // Something may be kept for it.
-        Err(_) if wants == Serves::Chat && world.config.cache.is_some() => Ok(None),
+        Err(_) if wants != Serves::Batch && world.config.cache.is_some() => Ok(None),
         place => place.map(Some),
     });
     match place {
         Err(refusal) => refuse(&refusal, surface, labels, Headers::new()),
         Ok(place) => {
-            let caller = Caller { wants, surface, key, place, control: Control::of(head), explain, labels };
+            let caller = Caller { wants, surface, key, place, turn: None, control: Control::of(head), explain, labels };
             let large = head.content_length().is_some_and(|length| length > world.config.limits.body_bytes as u64);
             Step::hold(if large { Gateway::Draining(caller, 0) } else { Gateway::Reading(caller) })
         }
@@ -151,7 +153,10 @@ fn serve(wants: Serves, known: Known, head: &Head, end: bool, world: &World<'_>)
 
 /// Goes on with a request that is whole.
 fn read(caller: Caller, body: Vec<u8>, world: &mut World<'_>) -> Step<Gateway> {
-    if caller.wants == Serves::Batch { gathering::begin(caller, body, world) } else { consider(caller, body, world) }
+    match caller.wants {
+        Serves::Asks(task) => consider(caller, task, body, world),
+        _ => gathering::begin(caller, body, world),
+    }
 }
 
 /// Checks all that can be checked of a request before its body is here.
@@ -166,7 +171,8 @@ fn admit(wants: Serves, head: &Head, end: bool, config: &Config) -> Result<(), R
     if end {
         let refused = match wants {
             Serves::Batch => Batch::read(Vec::new(), Duration::ZERO, 0).err(),
-            _ => Request::parse(Vec::new()).err(),
+            Serves::Asks(task) => Request::read(task, Vec::new()).err(),
+            _ => None,
         };
         return Err(refused.unwrap_or_else(|| Refusal::malformed("the request has no body")));
     }

@@ -5,7 +5,7 @@
 use super::departure::{dismiss, reply};
 use super::recollection::{Heard, give, hear_redis, questions, recollect, wait};
 use super::{Admitting, Caller, Explain, Forwarded, Gateway, Permitted};
-use crate::chat::Request;
+use crate::chat::{Request, Task};
 use crate::config::{Key, Model};
 use crate::flow::admission::{Admitted, Petition, Ruling, Standings};
 use crate::flow::exchange::{Copied, Exchange, vendor_name};
@@ -21,8 +21,8 @@ use crate::refusal::Refusal;
 use crate::route::Plan;
 
 /// Takes a whole request as far as it gets.
-pub(super) fn consider(mut caller: Caller, body: Vec<u8>, world: &mut World<'_>) -> Step<Gateway> {
-    match read(&mut caller, body, world) {
+pub(super) fn consider(mut caller: Caller, task: Task, body: Vec<u8>, world: &mut World<'_>) -> Step<Gateway> {
+    match read(&mut caller, task, body, world) {
         Ok((_, _, selection)) if caller.explain == Explain::Instead => explain(caller, &selection, world),
         Ok((request, model, selection)) => {
             let explains = caller.explain == Explain::InHeader;
@@ -58,8 +58,13 @@ pub(super) fn told(admitting: Admitting, replies: Option<Vec<Reply>>, world: &mu
 }
 
 /// Understands a request, and finds out who could answer it.
-fn read(caller: &mut Caller, body: Vec<u8>, world: &World<'_>) -> Result<(Request, usize, Selection), Refusal> {
-    let request = Request::parse(body)?;
+fn read(
+    caller: &mut Caller,
+    task: Task,
+    body: Vec<u8>,
+    world: &World<'_>,
+) -> Result<(Request, usize, Selection), Refusal> {
+    let request = Request::read(task, body)?;
     caller.labels.model = "other".to_owned();
     let found = world.config.model(request.model());
     let (index, model) = found.ok_or_else(|| Refusal::unknown_model(request.model()))?;

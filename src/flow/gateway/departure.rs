@@ -7,14 +7,14 @@
 use std::rc::Rc;
 
 use super::recollection::serve;
-use super::{Caller, EXPLAIN, Forwarded, Gateway, Stranger, gathering};
+use super::{Caller, EXPLAIN, Forwarded, Gateway, Stranger, gathering, pooling};
 use crate::account;
 use crate::chat::request::Delivery;
 use crate::config::Config;
 use crate::flow::affinity::Conversation;
 use crate::flow::bill::Bill;
 use crate::flow::exchange::{Exchange, Outcome, Source, Spent, vendor_name};
-use crate::flow::flight::{hand_over, land};
+use crate::flow::flight::{News, hand_over, land};
 use crate::flow::kept;
 use crate::flow::{Effect, Headers, Reply, Step, Text, World, report};
 use crate::metric::{Counter, Labels, Rung};
@@ -51,8 +51,10 @@ pub(super) fn answer(mut forwarded: Box<Forwarded>, world: &mut World<'_>) -> St
                     if let Some(conversation) = conversation {
                         conversation.went_to(&hop, world);
                     }
+                    // Whoever waits for its turn need not wait until the client has read the answer.
+                    let turn = pass_on(&mut forwarded.caller, world);
                     let header = |(name, value): (&'static str, Text)| Effect::ResponseHeader(name.into(), Some(value));
-                    let effects = headers.into_iter().map(header).chain(kept).collect();
+                    let effects = headers.into_iter().map(header).chain(kept).chain(turn).collect();
                     return Step::pass(Gateway::Answering(forwarded), effects);
                 }
             }
@@ -65,8 +67,9 @@ pub(super) fn answer(mut forwarded: Box<Forwarded>, world: &mut World<'_>) -> St
 }
 
 /// What the client gets when Envoy answers before the request is whole: it is too large, or too slow.
-pub(super) fn interrupt(state: Gateway, world: &World<'_>) -> Step<Gateway> {
-    let refusal = || interrupted(world.head().status(), world.config);
+pub(super) fn interrupt(state: Gateway, world: &mut World<'_>) -> Step<Gateway> {
+    let (head, config) = (world.head, world.config);
+    let refusal = || interrupted(head().status(), config);
     match state {
         Gateway::Identifying(Stranger { surface, labels, .. })
         | Gateway::IdentifyingWhole(Stranger { surface, labels, .. }, _) => {
@@ -74,13 +77,14 @@ pub(super) fn interrupt(state: Gateway, world: &World<'_>) -> Step<Gateway> {
         }
         Gateway::Reading(caller) | Gateway::Draining(caller, _) => dismiss(&refusal(), caller, Headers::new(), world),
         Gateway::Gathering(gathering) => gathering::interrupt(*gathering, &refusal(), world),
+        Gateway::Pooling(pooling) => pooling::interrupt(*pooling, &refusal(), world),
         state => Step::pass(state, Vec::new()),
     }
 }
 
 /// The stream is over.
 pub(super) fn close(state: Gateway, world: &mut World<'_>) -> Vec<Effect> {
-    let (caller, status, mut effects) = match state {
+    let (mut caller, status, mut effects) = match state {
         Gateway::Fresh | Gateway::Closed => return Vec::new(),
         Gateway::Ended(labels) => return vec![Effect::Count(Counter::Request(labels))],
         Gateway::Passing(labels) => {
@@ -105,6 +109,11 @@ pub(super) fn close(state: Gateway, world: &mut World<'_>) -> Vec<Effect> {
             (admitting.permitted.caller, LEFT, effects)
         }
         Gateway::Gathering(gathering) => (gathering::abandon(*gathering, world), LEFT, Vec::new()),
+        Gateway::Pooling(pooling) => {
+            let mut effects = pooling::leave(&pooling.kind, world);
+            effects.extend(pooling.permitted.lead.into_iter().flat_map(|lead| hand_over(lead, world)));
+            (pooling.permitted.caller, LEFT, effects)
+        }
         Gateway::Answering(mut forwarded) => {
             let kept = remember(&mut forwarded, world);
             let (caller, status, mut effects) = settle(*forwarded, world);
@@ -118,19 +127,31 @@ pub(super) fn close(state: Gateway, world: &mut World<'_>) -> Vec<Effect> {
             (caller, LEFT, effects)
         }
     };
-    if let Some(place) = caller.place {
-        place.leave(world);
-    }
+    effects.extend(hand_on(&mut caller, world));
     effects.push(Effect::Count(Counter::Request(Labels { status, ..caller.labels })));
     effects
 }
 
-/// Refuses a request that has a place.
-pub(super) fn dismiss(refusal: &Refusal, caller: Caller, headers: Headers, world: &World<'_>) -> Step<Gateway> {
-    if let Some(place) = caller.place {
+/// Gives back what a request has that others wait for: its place and its turn.
+pub(super) fn hand_on(caller: &mut Caller, world: &World<'_>) -> Vec<Effect> {
+    if let Some(place) = caller.place.take() {
         place.leave(world);
     }
-    refuse(refusal, caller.surface, caller.labels, headers)
+    pass_on(caller, world).into_iter().collect()
+}
+
+/// Its turn is over.
+fn pass_on(caller: &mut Caller, world: &World<'_>) -> Option<Effect> {
+    let next = world.pools.over(&caller.turn.take()?)?;
+    Some(Effect::Wake(vec![next], News::Turn))
+}
+
+/// Refuses a request that has a place.
+pub(super) fn dismiss(refusal: &Refusal, mut caller: Caller, headers: Headers, world: &World<'_>) -> Step<Gateway> {
+    let turn = hand_on(&mut caller, world);
+    let mut step = refuse(refusal, caller.surface, caller.labels, headers);
+    step.effects.extend(turn);
+    step
 }
 
 /// Refuses a request that has none.

@@ -11,6 +11,7 @@
 //! | `Looking` | the same | what another gateway puts into Redis |
 //! | `Admitting` | the same | what Redis says of its limits |
 //! | `Gathering` | the requests of a batch, and which of their answers are here | the other answers |
+//! | `Pooling` | the same | its turn, or its share of a call for many |
 //! | `Forwarded` | the exchange | a response from Envoy: an answer, or the end of all attempts |
 //! | `Answering` | the exchange, and that a vendor answered | the end of the stream, which counts it |
 //! | `Passing` | it is for Envoy's admin interface | that interface's response |
@@ -18,13 +19,14 @@
 //! | `Closed` | nothing | nothing |
 //!
 //! A request comes as far as `Reading` or `Draining` in `arrival`, from there to `Forwarded` in `consideration`, or, if
-//! it is a batch, to its end in `gathering`; what the client gets, wherever its request ends, is made in `departure`. All
-//! transitions are in these four.
+//! it is a batch, to its end in `gathering`; requests that go together meet in `pooling`; what the client gets, wherever
+//! its request ends, is made in `departure`. All transitions are in these, and in `recollection`.
 
 mod arrival;
 mod consideration;
 mod departure;
 mod gathering;
+mod pooling;
 mod recollection;
 
 use std::rc::Rc;
@@ -40,6 +42,7 @@ use crate::flow::endpoint::Serves;
 use crate::flow::flight::{Lease, News};
 use crate::flow::kept::{Control, Memo};
 use crate::flow::load::Place;
+use crate::flow::pool::Kind;
 use crate::flow::{Effect, Flow, Head, Part, Reads, Step, World};
 use crate::limit::Claim;
 use crate::metric::Labels;
@@ -66,6 +69,8 @@ pub enum Gateway {
     Looking(Box<Permitted>),
     /// Redis is asked whether the request may go out.
     Admitting(Box<Admitting>),
+    /// It waits for others of its kind, or they have gone together.
+    Pooling(Box<Pooling>),
     /// The requests of a batch are under way.
     Gathering(Box<Gathering>),
     /// The request is with a vendor.
@@ -89,6 +94,8 @@ pub struct Caller {
     key: Rc<Key>,
     /// Its place among the requests in flight; without one it only gets what is kept.
     place: Option<Place>,
+    /// Its turn, if others of its kind wait until that is over.
+    turn: Option<Kind>,
     control: Control,
     explain: Explain,
     labels: Labels,
@@ -160,6 +167,13 @@ pub struct Admitting {
     questions: usize,
 }
 
+/// A request that waits for others of its kind, or has gone with them.
+#[derive(Debug)]
+pub struct Pooling {
+    permitted: Permitted,
+    kind: Kind,
+}
+
 /// A batch that waits for its answers.
 #[derive(Debug)]
 pub struct Gathering {
@@ -215,7 +229,10 @@ impl Flow for Gateway {
     }
 
     fn hear(self, news: News, world: &mut World<'_>) -> Step<Gateway> {
-        recollection::hear(self, news, world)
+        match self {
+            Gateway::Pooling(pooling) => pooling::hear(*pooling, news, world),
+            state => recollection::hear(state, news, world),
+        }
     }
 
     fn answered(self, number: usize, outcome: call::Outcome, world: &mut World<'_>) -> Step<Gateway> {

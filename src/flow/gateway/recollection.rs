@@ -8,8 +8,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::consideration::petition;
-use super::departure::{dismiss, reply};
+use super::departure::{dismiss, hand_on, reply};
+use super::pooling::set_out;
 use super::{Caller, Gateway, Permitted};
 use crate::cache::Entry;
 use crate::chat::replay;
@@ -53,7 +53,7 @@ pub(super) fn recollect(mut permitted: Permitted, world: &mut World<'_>) -> Step
 /// Goes on to the limits; without a place only if that is what is wanted of it.
 fn go_on(permitted: Permitted, world: &mut World<'_>) -> Step<Gateway> {
     match permitted.caller.place {
-        Some(_) => petition(permitted, world),
+        Some(_) => set_out(permitted, world),
         None => dismiss(&Refusal::overloaded((world.random)()), permitted.caller, Headers::new(), world),
     }
 }
@@ -77,7 +77,7 @@ fn lead(mut permitted: Permitted, lease: Lease, world: &mut World<'_>) -> Step<G
     let kept = permitted.memo.and_then(|memo| kept::here(&memo.key, world).filter(|it| memo.welcomes(it, world.now())));
     match kept {
         Some(entry) => give(permitted, &entry, Rung::Merge, world),
-        None => petition(permitted, world),
+        None => set_out(permitted, world),
     }
 }
 
@@ -97,7 +97,7 @@ fn alone(mut permitted: Permitted, world: &mut World<'_>) -> Step<Gateway> {
     if let Some(memo) = &mut permitted.memo {
         memo.reads = false;
     }
-    petition(permitted, world)
+    set_out(permitted, world)
 }
 
 /// Asks Redis whether the gateway that is at it has the answer, or has given up.
@@ -189,16 +189,15 @@ pub(super) fn serve(caller: Caller, delivery: Delivery, entry: &Entry, rung: Run
     }
 }
 
-fn handed(caller: Caller, answer: Reply, entry: &Entry, rung: Rung, world: &World<'_>) -> Step<Gateway> {
-    let Caller { place, mut labels, .. } = caller;
-    if let Some(place) = place {
-        place.leave(world);
-    }
+fn handed(mut caller: Caller, answer: Reply, entry: &Entry, rung: Rung, world: &World<'_>) -> Step<Gateway> {
+    let turn = hand_on(&mut caller, world);
+    let Caller { mut labels, .. } = caller;
     // What stands in Redis may name anybody.
     let vendor = world.config.vendor(&entry.vendor).map_or("other", |(_, vendor)| &vendor.name);
     vendor.clone_into(&mut labels.vendor);
     let saved = Counter::Saved { vendor: labels.vendor.clone(), model: labels.model.clone() };
     let mut step = reply(answer, labels);
+    step.effects.extend(turn);
     step.effects.extend([Counter::Cache(rung.header()), Counter::Degraded(rung)].map(Effect::Count));
     if entry.cost > 0 && rung != Rung::Stale {
         step.effects.push(Effect::Add(saved, entry.cost));

@@ -1,4 +1,4 @@
-//! OpenAI chat completions: the format in the middle, so a relay. Unknown fields pass untouched in both directions.
+//! OpenAI: the format in the middle, so a relay. Unknown fields pass untouched in both directions.
 //!
 //! Two things are rewritten: the model's name, where the vendor calls it differently, and `stream_options`, so that a
 //! stream ends with the count of its tokens. The chunk with that count is not passed on to a client that did not ask
@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use super::edits::{self, Edits};
 use super::{Asked, Body, Call, Credential, Fault, Format, Outgoing, Stream, StreamUsage, Unsupported, Whole};
 use crate::chat::tally::{self, Counted, Tally};
-use crate::chat::{Request, Usage};
+use crate::chat::{Request, Task, Usage, embeddings};
 use crate::json::{Doc, Value};
 
 /// `kind: openai`, and every vendor that speaks the same.
@@ -28,16 +28,24 @@ impl Format for OpenAi {
         Credential { header: "authorization", prefix: "Bearer " }
     }
 
+    fn offers(&self, _: Task) -> bool {
+        true
+    }
+
     fn accepts(&self, _: &Request) -> Result<(), Unsupported> {
         Ok(())
     }
 
     fn render(&self, call: &Call<'_>) -> Outgoing {
-        Outgoing { path: [call.base, "/chat/completions"].concat(), headers: &[], body: body(call) }
+        Outgoing { path: [call.base, call.request.task().path()].concat(), headers: &[], body: body(call) }
     }
 
-    fn reply<'b>(&self, body: &'b [u8], _: &Asked) -> Result<Whole<'b>, Fault> {
-        read(body).map(|tally| Whole { body: Cow::Borrowed(body), tally })
+    fn reply<'b>(&self, body: &'b [u8], asked: &Asked) -> Result<Whole<'b>, Fault> {
+        let tally = match asked.task {
+            Task::Chat => read(body),
+            Task::Embeddings => embeddings::tally(body).ok_or(Fault::Unreadable("a list of embeddings")),
+        };
+        tally.map(|tally| Whole { body: Cow::Borrowed(body), tally })
     }
 
     fn stream(&self, asked: Asked) -> Box<dyn Stream> {

@@ -1,7 +1,7 @@
 //! The listener where clients connect, and the one where the gateway calls itself.
 //!
-//! No socket leads to the second. What arrives there is a request of a batch, and all that holds for a client's request
-//! holds for it, so the two have the same filters.
+//! No socket leads to the second. What arrives there is a request of a batch, or one that is made for many, and all that
+//! holds for a client's request holds for it, so the two have the same filters.
 
 use std::time::Duration;
 

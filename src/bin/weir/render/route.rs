@@ -25,7 +25,7 @@ pub fn virtual_host(config: &Config) -> Value {
         "request_body_buffer_limit": buffer(config),
         "routes": [
             metrics(),
-            {"match": {"safe_regex": {"regex": CHAT}}, "route": to_vendors(config)},
+            {"match": {"safe_regex": {"regex": TASKS}}, "route": to_vendors(config)},
             batches(&config.routing),
             // The filter knows every other path; what it does not answer, nobody does.
             {"match": {"prefix": "/"}, "direct_response": {"status": 404, "body": {"inline_string": "nothing is served under this path"}}},
@@ -119,4 +119,4 @@ fn to_cluster(name: &str) -> Value {
 }
 
 /// The paths that vendors answer.
-const CHAT: &str = "/(api|v1)/chat/completions";
+const TASKS: &str = "/(api|v1)/(chat/completions|embeddings)";
