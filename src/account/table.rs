@@ -24,6 +24,7 @@ struct Row<'t> {
     cached_input_per_mtok_usd: Option<f64>,
     cache_write_per_mtok_usd: Option<f64>,
     tiers: Option<Tiers>,
+    context_tokens: Option<u64>,
 }
 
 /// What a long prompt costs: from how many tokens on, and how much. All lists of a model begin at the same number.
@@ -47,8 +48,16 @@ impl Table {
     /// without it, and the other way round: vendors sell the same model as `claude-3-opus` and
     /// `claude-3-opus-20240229`. A row with exactly the name comes first, as some dated versions have other prices.
     pub fn price(&self, family: &str, model: &str) -> Option<Price> {
-        let found = self.find(family, model).or_else(|| self.find(family, undated(model)?));
-        found.and_then(Row::price)
+        self.row(family, model).and_then(Row::price)
+    }
+
+    /// How many tokens prompt and answer of a model may have together, if that is known; found like its price.
+    pub fn context(&self, family: &str, model: &str) -> Option<u64> {
+        self.row(family, model)?.context_tokens
+    }
+
+    fn row(&self, family: &str, model: &str) -> Option<&Row<'static>> {
+        self.find(family, model).or_else(|| self.find(family, undated(model)?))
     }
 
     fn find(&self, family: &str, model: &str) -> Option<&Row<'static>> {

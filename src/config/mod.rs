@@ -164,6 +164,8 @@ pub struct Hop {
     pub model: String,
     /// What it costs there, if that is known.
     pub price: Option<Price>,
+    /// How many tokens prompt and answer may have there together; `None` if nobody knows.
+    pub context: Option<u64>,
 }
 
 /// A client key.

@@ -32,6 +32,7 @@ pub fn select(
 ) -> Option<Selection> {
     let weights = key.weights.or(model.weights).unwrap_or(world.config.routing.weights);
     let attempts = world.config.routing.attempts;
+    let candidates = roomy(candidates, request);
     if candidates.len() == 1 || weights == NOTHING_COUNTS {
         let plan = Plan::of(candidates.clone(), attempts)?;
         return Some(Selection { plan, candidates, costs: Vec::new(), records: Vec::new(), choice: None, weights });
@@ -52,6 +53,17 @@ pub fn select(
     let ordered: Vec<Hop> = choice.order().filter_map(|index| candidates.get(index).cloned()).collect();
     let plan = Plan::of(ordered, attempts)?;
     Some(Selection { plan, candidates, costs, records, choice: Some(choice), weights })
+}
+
+/// Those whose context has room for the prompt; all of them if none has, since its length is only estimated.
+fn roomy(candidates: Vec<Hop>, request: &Request) -> Vec<Hop> {
+    if candidates.len() == 1 || candidates.iter().all(|hop| hop.context.is_none()) {
+        return candidates;
+    }
+    let prompt = estimate::prompt(request);
+    let (roomy, narrow): (Vec<Hop>, Vec<Hop>) =
+        candidates.into_iter().partition(|hop| hop.context.is_none_or(|context| prompt < context));
+    if roomy.is_empty() { narrow } else { roomy }
 }
 
 /// Then the file decides, whatever happens.

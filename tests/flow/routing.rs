@@ -159,3 +159,18 @@ fn a_conversation_stays_where_it_was_while_that_is_nearly_as_good() {
         assert_eq!(vendor == "second", stays, "{affinity} {pause}");
     }
 }
+
+#[test]
+fn a_prompt_goes_where_there_is_room_for_it() {
+    let serve = json!([{"vendor": "first", "model": "gpt-4"}, {"vendor": "second", "model": "gpt-4-32k"}]);
+    let mut stage = Stage::with(&[
+        ("/limits", json!({"body_bytes": 1_000_000})),
+        ("/vendors/0", json!({"url": "https://api.openai.com/v1"})),
+        ("/models/0", json!({"serve": serve})),
+    ]);
+    for (characters, vendor) in [(4_000, "first"), (40_000, "second"), (400_000, "first")] {
+        let (mut client, chosen) = says(&mut stage, &"x".repeat(characters));
+        assert_eq!(chosen, vendor, "{characters}");
+        client.leaves();
+    }
+}

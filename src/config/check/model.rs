@@ -48,7 +48,7 @@ fn hops(model: &written::Model, at: &str, vendors: &[written::Vendor], problems:
         let position = vendors.iter().position(|vendor| vendor.name == written.vendor);
         let vendor = position.ok_or_else(|| unknown("vendor", &written.vendor, vendors.iter().map(|v| &*v.name)));
         let vendor = problems.keep(format!("{at}[{i}].vendor"), vendor);
-        let hop = vendor.map(|vendor| Hop { vendor, model: name, price: None });
+        let hop = vendor.map(|vendor| Hop { vendor, model: name, price: None, context: None });
         if hop.is_some() && hops.contains(&hop) {
             problems.note(format!("{at}[{i}]"), "is listed twice");
         }

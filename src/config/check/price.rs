@@ -38,7 +38,8 @@ impl<'v> Prices<'v> {
         let own: Vec<Option<Price>> = own.collect();
         let priced = hops?.into_iter().zip(own).map(|(hop, own)| {
             let price = own.or_else(|| self.known(&hop, &model.name, common.flatten()));
-            Hop { price, ..hop }
+            let context = self.listed(&hop, &model.name, |family, name| self.table.context(family, name));
+            Hop { price, context, ..hop }
         });
         Some(priced.collect())
     }
@@ -48,13 +49,16 @@ impl<'v> Prices<'v> {
         if vendor.format.kind() == ECHO {
             return Some(Price::FREE);
         }
-        common.or_else(|| {
-            let host = vendor.endpoint.as_ref().map_or("", |endpoint| &endpoint.host);
-            let family = table::family(vendor.format.prices(), host);
-            let listed = self.table.price(family, &hop.model);
-            // A deployment may be called anything; then the name that clients know is the better guess.
-            listed.or_else(|| self.table.price(family, public).filter(|_| vendor.format.kind() == AZURE))
-        })
+        common.or_else(|| self.listed(hop, public, |family, name| self.table.price(family, name)))
+    }
+
+    /// What the table says of a model, whose name clients know as `public`.
+    fn listed<T>(&self, hop: &Hop, public: &str, look: impl Fn(&str, &str) -> Option<T>) -> Option<T> {
+        let vendor = self.vendors.get(hop.vendor)?;
+        let host = vendor.endpoint.as_ref().map_or("", |endpoint| &endpoint.host);
+        let family = table::family(vendor.format.prices(), host);
+        // A deployment may be called anything; then the name that clients know is the better guess.
+        look(family, &hop.model).or_else(|| look(family, public).filter(|_| vendor.format.kind() == AZURE))
     }
 }
 
