@@ -201,6 +201,18 @@ fn what_redis_keeps_costs_nothing_of_the_limits() {
 }
 
 #[test]
+fn what_redis_keeps_makes_no_headers_of_its_own() {
+    let mut stage = keeping(vec![redis()]);
+    let forged = Entry { vendor: "a\r\nset-cookie: b".to_owned(), model: "c\r\n\r\nd".to_owned(), ..entry() };
+    let record = Reply::Bulk(forged.encode(&key(&stage)));
+    let mut client = asks(&mut stage);
+    client.asks();
+    client.redis_says(Some(vec![MINE, record, admitted()]));
+    let answer = client.answer();
+    assert_eq!((answer.header("x-weir-vendor"), answer.header("x-weir-model")), ("a??set-cookie: b", "c????d"));
+}
+
+#[test]
 fn who_waits_for_another_gateway_holds_nothing_of_the_limits() {
     let mut stage = keeping(vec![redis()]);
     let record = Reply::Bulk(entry().encode(&key(&stage)));

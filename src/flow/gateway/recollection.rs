@@ -210,8 +210,8 @@ fn answer(entry: &Entry, delivery: Delivery, rung: Rung, world: &World<'_>) -> O
     let mut headers: Headers = vec![
         ("x-weir-cache", rung.header().into()),
         ("age", entry.age(world.now()).as_secs().to_string().into()),
-        ("x-weir-vendor", entry.vendor.clone().into()),
-        ("x-weir-model", entry.model.clone().into()),
+        ("x-weir-vendor", visible(&entry.vendor).into()),
+        ("x-weir-model", visible(&entry.model).into()),
         ("x-weir-cost-usd", "0".into()),
     ];
     if rung == Rung::Stale {
@@ -230,4 +230,9 @@ fn answer(entry: &Entry, delivery: Delivery, rung: Rung, world: &World<'_>) -> O
         }
     };
     Some(Reply { status: 200, headers, body })
+}
+
+/// What may stand in a header. Whoever can write to Redis can make an entry that says anything.
+fn visible(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
