@@ -33,6 +33,15 @@ pub fn update<T, R: AsRef<[u8]>>(
     None
 }
 
+/// FNV-1a, to spread names over a fixed number of records: the same on every worker. Begins with [`SPREAD`], or goes on
+/// with what it gave.
+pub fn spread(hash: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// Where [`spread`] begins.
+pub const SPREAD: u64 = 0xcbf2_9ce4_8422_2325;
+
 /// A change takes microseconds, so with as many workers as a machine has cores a second try is rare.
 const TRIES: usize = 64;
 

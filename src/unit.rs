@@ -18,6 +18,12 @@ pub struct Span(pub Duration);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bytes(pub usize);
 
+/// Bytes in hex.
+pub fn hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+}
+
 /// So many per length of time: a whole number, and `/s`, `/min`, `/h` or `/day`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {

@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::config::Key;
 use crate::refusal::Refusal;
+use crate::unit::hex;
 pub use memory::{Digest, Memory, Recalled};
 
 /// The key that a request shows, out of the values of its `x-api-key` and `authorization` headers.
@@ -65,12 +66,6 @@ pub fn place(digest: &Digest) -> String {
 /// What a log may say of a key that has no name: enough to find it, too little to be it.
 pub fn hint(digest: &Digest) -> String {
     hex(digest).chars().take(8).collect()
-}
-
-/// A digest in hex.
-pub fn hex(digest: &Digest) -> String {
-    let digits = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 fn bearer(value: &str) -> Option<&str> {

@@ -1,7 +1,7 @@
 //! By what a request is known to the cache: a hash of what it asks for, however it is spelled.
 
 use std::borrow::Cow;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::io::{BufWriter, Write as _};
 
 use blake3::Hasher;
@@ -9,6 +9,7 @@ use blake3::Hasher;
 use super::Normal;
 use crate::chat::{Request, Task};
 use crate::json::{Kind, Value};
+use crate::unit::hex;
 
 /// What two requests have in common if one's answer is good for the other.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,11 +23,7 @@ impl Key {
 
     /// The hash in 64 hex digits.
     pub fn hex(&self) -> String {
-        self.0.iter().fold(String::with_capacity(64), |mut hex, byte| {
-            // Writing into a string cannot fail.
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+        hex(&self.0)
     }
 }
 

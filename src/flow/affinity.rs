@@ -10,6 +10,7 @@ use crate::chat::Request;
 use crate::config::{Config, Hop, Key};
 use crate::flow::World;
 use crate::flow::exchange::vendor_name;
+use crate::store::{SPREAD, spread};
 
 /// A conversation's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +22,7 @@ impl Conversation {
         if config.routing.affinity.is_zero() {
             return None;
         }
-        let mut number = spread(SEED, &key.sha256);
+        let mut number = spread(SPREAD, &key.sha256);
         number = spread(number, request.model().as_bytes());
         for message in request.messages() {
             number = spread(number, message.raw().as_bytes());
@@ -60,15 +61,9 @@ fn parse(record: Option<&[u8]>) -> Option<(u64, u64, u64)> {
 
 /// A model at a vendor, whatever its place in the file.
 fn number(hop: &Hop, config: &Config) -> u64 {
-    spread(spread(SEED, vendor_name(config, hop).as_bytes()), hop.model.as_bytes())
+    let vendor = spread(SPREAD, vendor_name(config, hop).as_bytes());
+    spread(spread(vendor, b"/"), hop.model.as_bytes())
 }
-
-/// FNV-1a, the same on every worker.
-fn spread(hash: u64, bytes: &[u8]) -> u64 {
-    bytes.iter().chain([&0xff]).fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-const SEED: u64 = 0xcbf2_9ce4_8422_2325;
 
 /// Some hundred bytes each.
 const RECORDS: u64 = 1 << 14;

@@ -102,7 +102,7 @@ pub enum Outcome {
 }
 
 impl Attempt {
-    /// The tokens of its answer, counted, or estimated from what came of it.
+    /// The tokens of its answer, counted, or estimated from what came of it; those of the prompt only if counted.
     pub fn usage(&self) -> Usage {
         let written = estimate::written(self.tally.written);
         match self.tally.counted {
@@ -194,17 +194,15 @@ impl Exchange {
     /// What the request has used so far; `None` while no vendor has answered. Attempts that failed are not in it: what
     /// vendors refuse they do not charge for.
     pub fn spent(&self) -> Option<Spent<'_>> {
-        let Attempt { hop, tally, .. } = self.attempts.iter().rfind(|attempt| attempt.answered())?;
-        let written = estimate::written(tally.written);
-        let (usage, source) = match tally.counted {
+        let attempt = self.attempts.iter().rfind(|attempt| attempt.answered())?;
+        let (usage, source) = match attempt.tally.counted {
             Counted::All(usage) => (usage, Source::Vendor),
-            Counted::Prompt(usage) => (Usage { completion: usage.completion.max(written), ..usage }, Source::Estimate),
+            Counted::Prompt(_) => (attempt.usage(), Source::Estimate),
             Counted::Nothing => {
-                let prompt = estimate::prompt(&self.request);
-                (Usage { prompt, completion: written, ..Usage::default() }, Source::Estimate)
+                (Usage { prompt: estimate::prompt(&self.request), ..attempt.usage() }, Source::Estimate)
             }
         };
-        Some(Spent { hop, usage, source })
+        Some(Spent { hop: &attempt.hop, usage, source })
     }
 
     /// Each attempt and its outcome: `openai:429,claude:ok`.

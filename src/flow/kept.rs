@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use crate::auth;
 use crate::cache::l1::L1;
 use crate::cache::{self, Entry, Only, Rule, Scope, deterministic, keepable};
 use crate::chat::Request;
@@ -15,6 +14,7 @@ use crate::flow::{Effect, Head, World};
 use crate::json::Doc;
 use crate::redis::{Command, Reply};
 use crate::store::Store;
+use crate::unit::hex;
 
 /// A request, as far as kept answers are concerned.
 #[derive(Debug, Clone, Copy)]
@@ -103,7 +103,7 @@ fn scope(rule: &Rule, key: &config::Key, config: &Config) -> String {
     match (rule.scope, tenant) {
         (Scope::Shared, _) => "shared".to_owned(),
         (Scope::Tenant, Some(tenant)) => ["tenant:", &tenant.name].concat(),
-        (Scope::Tenant | Scope::Key, _) => ["key:", &auth::hex(&key.sha256)].concat(),
+        (Scope::Tenant | Scope::Key, _) => ["key:", &hex(&key.sha256)].concat(),
     }
 }
 

@@ -188,6 +188,18 @@ pub const ROUTE: &str = "route";
 /// Headers that Weir sets.
 pub type Headers = Vec<(&'static str, Text)>;
 
+/// The kind of a stream.
+pub const EVENT_STREAM: &str = "text/event-stream; charset=utf-8";
+
+/// The headers of content of this kind: nobody in between may keep a stream back.
+pub fn content(kind: &'static str) -> Headers {
+    let mut headers: Headers = vec![("content-type", kind.into())];
+    if kind == EVENT_STREAM {
+        headers.extend([("cache-control", "no-cache".into()), ("x-accel-buffering", "no".into())]);
+    }
+    headers
+}
+
 /// A header's value, most often a constant.
 pub type Text = Cow<'static, str>;
 

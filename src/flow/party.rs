@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::config::{Config, Key};
 use crate::limit::{Ledger, Rules};
 use crate::route::Plan;
-use crate::store::Store;
+use crate::store::{SPREAD, Store, spread};
 
 /// Somebody with limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,7 +120,7 @@ impl Party {
     pub fn record(&self) -> String {
         match &self.name {
             Name::Configured(_) => ["limit/", &self.subject()].concat(),
-            Name::Stored(name) => format!("limit/stored/{}", spread(name) % STORED_RECORDS),
+            Name::Stored(name) => format!("limit/stored/{}", spread(SPREAD, name.as_bytes()) % STORED_RECORDS),
         }
     }
 }
@@ -149,8 +149,3 @@ pub const GATEWAY: &str = "limit/gateway";
 
 /// 16,384 records of some hundred bytes.
 const STORED_RECORDS: u64 = 1 << 14;
-
-/// FNV-1a, as good as any for spreading names over records.
-fn spread(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}

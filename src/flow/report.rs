@@ -35,13 +35,9 @@ pub fn began(hop: &Hop, tokens: u64, world: &World<'_>) {
 }
 
 /// What a vendor's headers say of its limits.
-pub fn heard(head: &Head, now: Duration) -> Headroom {
-    let text = |(name, value): &'_ (String, Vec<u8>)| -> Option<(String, String)> {
-        let tells = name.contains("ratelimit") || name.starts_with("retry-after");
-        tells.then(|| Some((name.clone(), String::from_utf8(value.clone()).ok()?))).flatten()
-    };
-    let told: Vec<(String, String)> = head.0.iter().filter_map(text).collect();
-    Headroom::read(told.iter().map(|(name, value)| (name.as_str(), value.as_str())), now)
+pub fn heard<'h>(head: &'h Head, now: Duration) -> Headroom {
+    let text = |(name, value): &'h (String, Vec<u8>)| Some((name.as_str(), std::str::from_utf8(value).ok()?));
+    Headroom::read(head.0.iter().filter_map(text), now)
 }
 
 /// Tells of every attempt of an exchange that has ended, once.

@@ -32,7 +32,8 @@ pub fn select(
 ) -> Option<Selection> {
     let weights = key.weights.or(model.weights).unwrap_or(world.config.routing.weights);
     let attempts = world.config.routing.attempts;
-    let candidates = roomy(candidates, request);
+    let prompt = if candidates.len() == 1 { 0 } else { estimate::prompt(request) };
+    let candidates = roomy(candidates, prompt);
     if candidates.len() == 1 || weights == NOTHING_COUNTS {
         let plan = Plan::of(candidates.clone(), attempts)?;
         return Some(Selection { plan, candidates, costs: Vec::new(), records: Vec::new(), choice: None, weights });
@@ -40,7 +41,7 @@ pub fn select(
     let now = world.now();
     let records: Vec<Record> = candidates.iter().map(|hop| report::known(hop, world.config, world.store)).collect();
     let ceiling = estimate::answer(request, world.config.limits.assumed_output_tokens).tokens();
-    let (prompt, answer) = (estimate::prompt(request), expected_tokens(&records, ceiling, now));
+    let answer = expected_tokens(&records, ceiling, now);
     let usage = Usage { prompt, completion: answer, ..Usage::default() };
     let costs: Vec<Option<NanoUsd>> =
         candidates.iter().map(|hop| hop.price.map(|price| account::cost(&price, &usage))).collect();
@@ -56,11 +57,7 @@ pub fn select(
 }
 
 /// Those whose context has room for the prompt; all of them if none has, since its length is only estimated.
-fn roomy(candidates: Vec<Hop>, request: &Request) -> Vec<Hop> {
-    if candidates.len() == 1 || candidates.iter().all(|hop| hop.context.is_none()) {
-        return candidates;
-    }
-    let prompt = estimate::prompt(request);
+fn roomy(candidates: Vec<Hop>, prompt: u64) -> Vec<Hop> {
     let (roomy, narrow): (Vec<Hop>, Vec<Hop>) =
         candidates.into_iter().partition(|hop| hop.context.is_none_or(|context| prompt < context));
     if roomy.is_empty() { narrow } else { roomy }

@@ -24,7 +24,7 @@ use crate::chat::{Tally, replay};
 use crate::config::Endpoint;
 use crate::flow::exchange::{Attempt, Outcome, vendor_name};
 use crate::flow::report::{self, Progress};
-use crate::flow::{Effect, Flow, Head, Headers, Part, Reads, Reply, Step, World};
+use crate::flow::{EVENT_STREAM, Effect, Flow, Head, Headers, Part, Reads, Reply, Step, World, content};
 use crate::refusal::{Refusal, Surface};
 use crate::vendor::{Asked, Body, Call, Failure, Fault, Next, Outgoing, Relay, Whole};
 
@@ -180,11 +180,8 @@ impl Received {
     /// The headers of an answer of this kind, instead of the vendor's own. Of those only the vendor's number of the
     /// request stays, for a question to its support.
     fn exchanged(&self, kind: &'static str, length: Option<usize>) -> Vec<Effect> {
-        let mut headers: Headers = vec![(":status", "200".into()), ("content-type", kind.into())];
-        if kind == EVENT_STREAM {
-            headers.push(("cache-control", "no-cache".into()));
-            headers.push(("x-accel-buffering", "no".into()));
-        }
+        let mut headers = content(kind);
+        headers.push((":status", "200".into()));
         headers.extend(length.map(|length| ("content-length", length.to_string().into())));
         let id = self.head.text("x-request-id").or(self.head.text("request-id"));
         let id = id.map(|id| id.chars().take(128).collect::<String>());
@@ -195,8 +192,6 @@ impl Received {
 
 /// What vendors call a stream.
 const EVENTS: &str = "text/event-stream";
-/// What Weir calls one.
-const EVENT_STREAM: &str = "text/event-stream; charset=utf-8";
 
 /// Starts the attempt: the request in the vendor's format, and the next vendor for the case that this one fails.
 fn begin(vendor: usize, world: &mut World<'_>) -> Option<Step<Vendor>> {

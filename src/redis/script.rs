@@ -4,6 +4,8 @@ use std::sync::OnceLock;
 
 use sha1::{Digest, Sha1};
 
+use crate::unit::hex;
+
 /// A Lua script.
 #[derive(Debug)]
 pub struct Script {
@@ -37,7 +39,7 @@ impl Script {
         self.sent.get_or_init(|| {
             let lines = self.source.lines().map(str::trim);
             let text = lines.filter(|line| !line.is_empty() && !line.starts_with("--")).collect::<Vec<_>>().join("\n");
-            let digest = Sha1::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+            let digest = hex(&Sha1::digest(text.as_bytes()));
             Sent { text, digest }
         })
     }

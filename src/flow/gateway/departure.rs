@@ -43,12 +43,12 @@ pub(super) fn answer(mut forwarded: Box<Forwarded>, world: &mut World<'_>) -> St
                 Outcome::Answered | Outcome::Pending => {
                     forwarded.caller.labels.status = 200;
                     let conversation = Conversation::of(&exchange.request, &forwarded.caller.key, config);
-                    let hop = last.hop.clone();
+                    let went = conversation.map(|conversation| (conversation, last.hop.clone()));
                     headers.extend(price_tag(exchange));
                     headers.extend(forwarded.note.map(|note| ("x-weir-cache", note.into())));
                     let whole = exchange.request.delivery() == Delivery::Whole;
                     let kept = if whole { remember(&mut forwarded, world) } else { Vec::new() };
-                    if let Some(conversation) = conversation {
+                    if let Some((conversation, hop)) = went {
                         conversation.went_to(&hop, world);
                     }
                     // Whoever waits for its turn need not wait until the client has read the answer.

@@ -16,7 +16,7 @@ use crate::chat::replay;
 use crate::chat::request::Delivery;
 use crate::flow::flight::{self, Leader, Lease, News, land};
 use crate::flow::kept::{self, Memo};
-use crate::flow::{Effect, Headers, Reply, Step, World};
+use crate::flow::{EVENT_STREAM, Effect, Headers, Reply, Step, World, content};
 use crate::metric::{Counter, Rung};
 use crate::redis::{self, Command};
 use crate::refusal::Refusal;
@@ -217,18 +217,11 @@ fn answer(entry: &Entry, delivery: Delivery, rung: Rung, world: &World<'_>) -> O
     if rung == Rung::Stale {
         headers.push(("warning", "110 - \"Response is Stale\"".into()));
     }
-    let body = match delivery {
-        Delivery::Whole => {
-            headers.push(("content-type", "application/json".into()));
-            entry.answer.clone()
-        }
-        Delivery::Stream { usage } => {
-            headers.push(("content-type", "text/event-stream; charset=utf-8".into()));
-            headers.push(("cache-control", "no-cache".into()));
-            headers.push(("x-accel-buffering", "no".into()));
-            replay::events(&entry.answer, usage)?
-        }
+    let (kind, body) = match delivery {
+        Delivery::Whole => ("application/json", entry.answer.clone()),
+        Delivery::Stream { usage } => (EVENT_STREAM, replay::events(&entry.answer, usage)?),
     };
+    headers.extend(content(kind));
     Some(Reply { status: 200, headers, body })
 }
 
