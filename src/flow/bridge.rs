@@ -57,6 +57,8 @@ impl Flow for Bridge {
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
+
     use super::*;
     use crate::config::parse_json;
     use crate::flow::exchange::Exchanges;
@@ -68,7 +70,7 @@ mod tests {
     fn lets_commands_pass_and_holds_their_end_back() {
         let config = r#"{"vendors":[{"name":"e","kind":"echo"}],"models":[{"name":"m","serve":[{"vendor":"e"}]}]}"#;
         let mut world = World {
-            config: &parse_json(config.as_bytes()).unwrap(),
+            config: &Rc::new(parse_json(config.as_bytes()).unwrap()),
             exchanges: &mut Exchanges::new(0),
             flights: &mut Default::default(),
             stream: 1,

@@ -4,6 +4,7 @@
 //! the same worker, so the request is parsed once and never leaves memory. Envoy's stream carries only the number.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::account::{self, estimate};
@@ -18,6 +19,8 @@ use crate::vendor::Failure;
 /// One request between its plan and its end.
 #[derive(Debug)]
 pub struct Exchange {
+    /// The configuration with which the request began, and under which it ends.
+    pub config: Rc<Config>,
     /// What the client asked.
     pub request: Request,
     /// Where it may go.

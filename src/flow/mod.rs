@@ -32,6 +32,7 @@ pub mod vendor;
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::auth;
@@ -219,8 +220,8 @@ pub struct Reply {
 
 /// What a state machine may look at beyond its own state.
 pub struct World<'w> {
-    /// The configuration.
-    pub config: &'w Config,
+    /// The configuration with which this event's stream began.
+    pub config: &'w Rc<Config>,
     /// The requests that are on their way to vendors, on this worker.
     pub exchanges: &'w mut Exchanges,
     /// Which of them identical ones wait for.
@@ -260,6 +261,27 @@ impl World<'_> {
     /// The headers that the event is about.
     pub fn head(&self) -> Head {
         (self.head)()
+    }
+
+    /// The same world for a stream that began with another configuration.
+    pub fn under<'s>(&'s mut self, config: &'s Rc<Config>) -> World<'s> {
+        World {
+            config,
+            exchanges: self.exchanges,
+            flights: self.flights,
+            stream: self.stream,
+            keys: self.keys,
+            store: self.store,
+            books: self.books,
+            spare: self.spare,
+            pools: self.pools,
+            shelf: self.shelf,
+            random: self.random,
+            moment: self.moment.clone(),
+            clock: self.clock,
+            head: self.head,
+            exchange: self.exchange,
+        }
     }
 }
 

@@ -17,11 +17,12 @@
 //! a missing response.
 
 use std::borrow::Cow;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::chat::request::Delivery;
 use crate::chat::{Tally, replay};
-use crate::config::Endpoint;
+use crate::config::{Config, Endpoint};
 use crate::flow::exchange::{Attempt, Outcome, vendor_name};
 use crate::flow::report::{self, Progress};
 use crate::flow::{EVENT_STREAM, Effect, Flow, Head, Headers, Part, Reads, Reply, Step, World, content};
@@ -31,8 +32,8 @@ use crate::vendor::{Asked, Body, Call, Failure, Fault, Next, Outgoing, Relay, Wh
 /// The state of one attempt.
 #[derive(Default)]
 pub enum Vendor {
-    /// Nothing has happened yet; the index of the vendor in the configuration.
-    Fresh(usize),
+    /// Nothing has happened yet; the vendor's name.
+    Fresh(Rc<str>),
     /// The headers are on their way, the body follows.
     Sending(Ticket, Body),
     /// The vendor has the request.
@@ -68,7 +69,7 @@ pub struct Received {
 impl Flow for Vendor {
     fn request_head(self, _: bool, world: &mut World<'_>) -> Step<Vendor> {
         match self {
-            Vendor::Fresh(vendor) => begin(vendor, world).unwrap_or_else(|| {
+            Vendor::Fresh(vendor) => begin(&vendor, world).unwrap_or_else(|| {
                 let refusal = Refusal::internal("the request was lost inside the gateway");
                 let headers = vec![("content-type", "application/json".into())];
                 Step::reply(Vendor::Over, Reply { status: refusal.status, headers, body: refusal.body(Surface::Api) })
@@ -93,14 +94,17 @@ impl Flow for Vendor {
     }
 
     fn response_head(self, end: bool, world: &mut World<'_>) -> Step<Vendor> {
+        let config = config(self.exchange(), world);
         match self {
             // A vendor may answer before it has read the whole request.
-            Vendor::Waiting(ticket) | Vendor::Sending(ticket, _) => receive(ticket, end, world),
+            Vendor::Waiting(ticket) | Vendor::Sending(ticket, _) => receive(ticket, end, &mut world.under(&config)),
             state => Step::pass(state, Vec::new()),
         }
     }
 
     fn response_body(self, body: Part, world: &mut World<'_>) -> Step<Vendor> {
+        let config = config(self.exchange(), world);
+        let world = &mut world.under(&config);
         match (self, body) {
             (Vendor::Collecting(ticket, received), Part::Whole(body)) => judge(ticket, &received, &body, world),
             (Vendor::Collecting(ticket, received), Part::Held(size)) => match received.bound() {
@@ -136,6 +140,25 @@ impl Flow for Vendor {
             _ => Reads::Nothing,
         }
     }
+}
+
+impl Vendor {
+    fn exchange(&self) -> Option<u64> {
+        match self {
+            Vendor::Sending(ticket, _)
+            | Vendor::Waiting(ticket)
+            | Vendor::Collecting(ticket, _)
+            | Vendor::Opening(ticket, ..)
+            | Vendor::Streaming(ticket, _) => Some(ticket.exchange),
+            Vendor::Fresh(_) | Vendor::Poisoned | Vendor::Over => None,
+        }
+    }
+}
+
+/// The configuration with which the client's request began. Once that is over, any will do.
+fn config(exchange: Option<u64>, world: &mut World<'_>) -> Rc<Config> {
+    let exchange = exchange.and_then(|number| world.exchanges.get(number));
+    Rc::clone(exchange.map_or(world.config, |exchange| &exchange.config))
 }
 
 /// The response header by which this role asks Envoy for another attempt.
@@ -194,12 +217,15 @@ impl Received {
 const EVENTS: &str = "text/event-stream";
 
 /// Starts the attempt: the request in the vendor's format, and the next vendor for the case that this one fails.
-fn begin(vendor: usize, world: &mut World<'_>) -> Option<Step<Vendor>> {
-    let (number, now, config, head) = ((world.exchange)()?, world.now(), world.config, world.head());
+fn begin(vendor: &str, world: &mut World<'_>) -> Option<Step<Vendor>> {
+    let number = (world.exchange)()?;
+    let config = config(Some(number), world);
+    let (world, config) = (&mut world.under(&config), &config);
+    let (now, head) = (world.now(), world.head());
+    let (vendor, settings) = config.vendor(vendor)?;
     let exchange = world.exchanges.get(number)?;
     let attempt = exchange.begin(vendor, now, config)?;
     let ticket = Ticket { exchange: number, attempt, vendor };
-    let settings = config.vendors.get(vendor)?;
     let (hop, tokens) = (exchange.last()?.hop.clone(), exchange.tokens);
     report::ended(number, world);
     report::began(&hop, tokens, world);

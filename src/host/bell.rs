@@ -20,20 +20,34 @@ thread_local! {
 
 #[derive(Clone, Copy)]
 struct Bell {
-    queue: u32,
+    root: u32,
+    /// The queue, unless Envoy did not give one: then the root's tick is all there is.
+    queue: Option<u32>,
     rung: bool,
 }
 
-/// From here on, the root context that is called now is the one to be called.
-pub fn hang() {
+/// From here on, the root context that is called now, which has this number, is the one to be called.
+pub fn hang(root: u32) {
     let queue = hostcalls::register_shared_queue(&QUEUE.with(String::clone)).ok();
-    BELL.set(queue.map(|queue| Bell { queue, rung: false }));
+    BELL.set(Some(Bell { root, queue, rung: false }));
+}
+
+/// Which root is the one to be called, if any is.
+pub fn whose() -> Option<u32> {
+    BELL.get().map(|bell| bell.root)
+}
+
+/// A root goes.
+pub fn take_down(root: u32) {
+    if whose() == Some(root) {
+        BELL.set(None);
+    }
 }
 
 /// Has the root called, if nobody has yet.
 pub fn ring() {
-    if let Some(Bell { queue, rung: false }) = BELL.get() {
-        BELL.set(Some(Bell { queue, rung: hostcalls::enqueue_shared_queue(queue, Some(b"!")).is_ok() }));
+    if let Some(bell @ Bell { queue: Some(queue), rung: false, .. }) = BELL.get() {
+        BELL.set(Some(Bell { rung: hostcalls::enqueue_shared_queue(queue, Some(b"!")).is_ok(), ..bell }));
     }
 }
 

@@ -50,6 +50,6 @@ pub fn ended(root: u32, token: u32, headers: usize, size: usize) -> bool {
 }
 
 fn tell(root: u32, number: usize, outcome: Outcome) {
-    let news = worker::with_world(root, Head::default, |world| pool::returned(number, outcome, world));
+    let news = worker::with_world(root, None, Head::default, |world| pool::returned(number, outcome, world));
     waiting::tell(news.unwrap_or_default());
 }

@@ -1,12 +1,14 @@
 //! The start of a VM and of each role in it.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
-use crate::config;
+use crate::config::{self, Config};
 use crate::flow::Head;
 use crate::flow::bridge::Bridge;
 use crate::flow::echo::Echo;
@@ -21,6 +23,10 @@ use crate::host::{bell, calls, errands, redis, waiting, worker};
 const TICK: Duration = Duration::from_millis(100);
 
 /// One plugin: a role, once it is configured.
+///
+/// Envoy makes a new root for each configuration of a plugin, in the same VM, and keeps the old one as long as streams of
+/// it are on their way. So a stream of the gateway's has the configuration of its root, and what belongs to the worker is
+/// done by one of the roots: the one that hung the [`bell`], which is the newest.
 pub struct Root {
     id: u32,
     role: Option<Role>,
@@ -31,16 +37,54 @@ impl Root {
     pub fn new(id: u32) -> Root {
         Root { id, role: None }
     }
+
+    /// From here on this is the root that acts for the worker.
+    fn take_over(&self, config: &Config) {
+        bell::hang(self.id);
+        redis::open(config.redis.as_ref());
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        bell::take_down(self.id);
+    }
+}
+
+/// What a plugin does.
+enum Role {
+    Gateway(Rc<Config>),
+    Vendor(Rc<str>),
+    Echo,
+    Bridge,
 }
 
 /// The plugin's configuration.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(tag = "role", rename_all = "lowercase", deny_unknown_fields)]
-enum Role {
-    Gateway {},
-    Vendor { vendor: String },
-    Echo {},
-    Bridge {},
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written<'w> {
+    role: &'w str,
+    /// Of a vendor's: its name.
+    vendor: Option<String>,
+    /// Of the gateway's: `weir.yaml`.
+    #[serde(borrow)]
+    config: Option<&'w RawValue>,
+}
+
+impl Role {
+    fn parse(bytes: &[u8]) -> Result<Role, String> {
+        let written: Written<'_> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        match (written.role, written.vendor, written.config) {
+            ("gateway", None, Some(config)) => {
+                let config = config::parse_json(config.get().as_bytes());
+                config.map(|config| Role::Gateway(Rc::new(config))).map_err(|problems| problems.to_string())
+            }
+            ("vendor", Some(vendor), None) => Ok(Role::Vendor(vendor.into())),
+            ("echo", None, None) => Ok(Role::Echo),
+            ("bridge", None, None) => Ok(Role::Bridge),
+            (role, ..) => Err(format!("{role:?} is no role, or what belongs to it is missing or too much")),
+        }
+    }
 }
 
 impl Context for Root {
@@ -52,38 +96,19 @@ impl Context for Root {
 }
 
 impl RootContext for Root {
-    fn on_vm_start(&mut self, _: usize) -> bool {
-        let bytes = self.get_vm_configuration().unwrap_or_default();
-        match config::parse_json(&bytes) {
-            Ok(config) => {
-                worker::configure(config);
-                true
-            }
-            Err(problems) => {
-                log::error!("the vm_config's configuration is not a weir.yaml: {problems}");
-                false
-            }
-        }
-    }
-
     fn on_configure(&mut self, _: usize) -> bool {
-        let bytes = self.get_plugin_configuration().unwrap_or_default();
-        match serde_json::from_slice::<Role>(&bytes) {
-            Ok(Role::Vendor { vendor }) if worker::vendor(&vendor).is_none() => {
-                log::error!("the plugin's configuration names the vendor {vendor:?}, which the vm_config's does not");
-                false
-            }
+        match Role::parse(&self.get_plugin_configuration().unwrap_or_default()) {
             Ok(role) => {
-                if let Role::Gateway {} = role {
-                    bell::hang();
-                    worker::open_redis();
+                if let Role::Gateway(config) = &role {
+                    worker::configure(Rc::clone(config));
+                    self.take_over(config);
                     self.set_tick_period(TICK);
                 }
                 self.role = Some(role);
                 true
             }
-            Err(error) => {
-                log::error!("the plugin's configuration is not {{\"role\": ..}}: {error}");
+            Err(problem) => {
+                log::error!("the plugin's configuration is refused: {problem}");
                 false
             }
         }
@@ -97,8 +122,13 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        bell::forget();
-        let news = worker::with_world(self.id, Head::default, |world| {
+        match (bell::whose(), &self.role) {
+            (Some(root), _) if root == self.id => bell::forget(),
+            // The newest root went, because Envoy went back to the configuration of this one.
+            (None, Some(Role::Gateway(config))) => self.take_over(config),
+            _ => return,
+        }
+        let news = worker::with_world(self.id, None, Head::default, |world| {
             world.spare.give_back(world);
             world.books.close(world.store, world.now());
             let mut news = flight::look(world);
@@ -117,13 +147,11 @@ impl RootContext for Root {
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
         Some(match &self.role {
-            Some(Role::Vendor { vendor }) => match worker::vendor(vendor) {
-                Some(index) => Box::new(Stream::new(id, Vendor::Fresh(index))),
-                None => Box::new(Stream::new(id, Vendor::Over)),
-            },
-            Some(Role::Echo {}) => Box::new(Stream::new(id, Echo::Listening)),
-            Some(Role::Bridge {}) => Box::new(Stream::new(id, Bridge::Open)),
-            Some(Role::Gateway {}) | None => Box::new(Stream::new(id, Gateway::Fresh)),
+            Some(Role::Gateway(config)) => Box::new(Stream::new(id, Some(Rc::clone(config)), Gateway::Fresh)),
+            Some(Role::Vendor(vendor)) => Box::new(Stream::new(id, None, Vendor::Fresh(Rc::clone(vendor)))),
+            Some(Role::Echo) => Box::new(Stream::new(id, None, Echo::Listening)),
+            Some(Role::Bridge) => Box::new(Stream::new(id, None, Bridge::Open)),
+            None => Box::new(Stream::new(id, None, Gateway::Fresh)),
         })
     }
 }

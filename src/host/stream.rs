@@ -7,6 +7,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, LogLevel, MapType};
 
+use crate::config::Config;
 use crate::flow::call::Outcome;
 use crate::flow::flight::News;
 use crate::flow::{Effect, Flow, Head, Part, ROUTE, Reads, Reply as Answer, Step, Verdict, World};
@@ -22,6 +23,8 @@ pub struct Stream<F> {
 /// is taken out for the length of a step, and in its place is that of a stream that is over.
 struct Seat<F> {
     id: u32,
+    /// What the stream began with; `None` if only its exchange knows.
+    began: Option<Rc<Config>>,
     flow: Cell<F>,
 }
 
@@ -50,9 +53,9 @@ impl Half {
 }
 
 impl<F: Flow + 'static> Stream<F> {
-    /// A stream in its first state; its number among Envoy's contexts.
-    pub fn new(id: u32, flow: F) -> Stream<F> {
-        Stream { seat: Rc::new(Seat { id, flow: Cell::new(flow) }) }
+    /// A stream in its first state; its number among Envoy's contexts, and the configuration that it begins with.
+    pub fn new(id: u32, began: Option<Rc<Config>>, flow: F) -> Stream<F> {
+        Stream { seat: Rc::new(Seat { id, began, flow: Cell::new(flow) }) }
     }
 
     fn body(&mut self, half: Half, size: usize, end: bool) -> Action {
@@ -98,18 +101,22 @@ impl<F: Flow + 'static> Seat<F> {
 
     /// One step, and the next ones if it asks or calls in vain.
     fn step(self: &Rc<Self>, half: Half, step: impl FnOnce(F, &mut World<'_>) -> Step<F>) -> Verdict {
-        let mut next = worker::with_world(self.id, half.head(), |world| step(self.flow.take(), world));
+        let mut next = self.with_world(half, |world| step(self.flow.take(), world));
         let mut vain = Vec::new();
         while let Some(Step { state, verdict, effects }) = next {
             self.flow.set(state);
             self.apply(effects, &mut vain);
             let Some(vain) = vain.pop() else { return verdict };
-            next = worker::with_world(self.id, half.head(), |world| match vain {
+            next = self.with_world(half, |world| match vain {
                 Vain::Question => self.flow.take().told(None, world),
                 Vain::Call(number) => self.flow.take().answered(number, None, world),
             });
         }
         Verdict::Pass
+    }
+
+    fn with_world<R>(&self, half: Half, step: impl FnOnce(&mut World<'_>) -> R) -> Option<R> {
+        worker::with_world(self.id, self.began.as_ref(), half.head(), step)
     }
 
     fn apply(self: &Rc<Self>, effects: Vec<Effect>, vain: &mut Vec<Vain>) {
@@ -177,7 +184,7 @@ impl<F: Flow + 'static> Context for Stream<F> {
         waiting::forget(id);
         calls::forget(id);
         let flow = self.seat.flow.take();
-        let effects = worker::with_world(id, Half::Response.head(), |world| flow.closed(world)).unwrap_or_default();
+        let effects = self.seat.with_world(Half::Response, |world| flow.closed(world)).unwrap_or_default();
         effects.into_iter().for_each(apply);
         true
     }

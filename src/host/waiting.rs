@@ -54,7 +54,7 @@ pub fn deliver(root: Stream) {
         match listener {
             Some(listener) if hostcalls::set_effective_context(stream).is_ok() => listener.hear(news),
             _ => {
-                let effects = worker::with_world(root, Head::default, |world| flight::unheard(news, world));
+                let effects = worker::with_world(root, None, Head::default, |world| flight::unheard(news, world));
                 effects.into_iter().flatten().for_each(stream::apply);
             }
         }

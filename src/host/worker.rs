@@ -19,7 +19,6 @@ use crate::flow::flight::{Flights, Stream};
 use crate::flow::load::Spare;
 use crate::flow::pool::Pools;
 use crate::flow::{Head, World, kept, party, report};
-use crate::host::redis;
 use crate::store::Store;
 
 /// The filter state key that carries the number of an exchange; Envoy prefixes it with `wasm.`.
@@ -31,6 +30,7 @@ thread_local! {
 
 /// The state of one VM.
 pub struct Worker {
+    /// What new streams begin with.
     config: Rc<Config>,
     exchanges: Exchanges,
     books: Books,
@@ -42,29 +42,36 @@ pub struct Worker {
     counters: HashMap<String, u32>,
 }
 
-/// Installs the configuration; exchanges that are on their way stay.
-pub fn configure(config: Config) {
+/// Installs the configuration for streams to come. Those that are on their way go on with theirs; what is remembered of
+/// keys is forgotten, because what they may use is told in places of the configuration.
+pub fn configure(config: Rc<Config>) {
     party::prepare(&config, &SharedData);
     kept::prepare(&config, &SharedData);
     report::prepare(&config, &SharedData);
-    WORKER.with_borrow_mut(|slot| {
-        let config = Rc::new(config);
-        match slot {
-            Some(worker) => worker.config = config,
-            None => {
-                let exchanges = Exchanges::new(clock().as_nanos() as u64);
-                let (books, spare, flights, pools, shelf, keys, counters) = Default::default();
-                *slot = Some(Worker { config, exchanges, books, spare, flights, pools, shelf, keys, counters });
-            }
+    WORKER.with_borrow_mut(|slot| match slot {
+        Some(worker) => (worker.config, worker.keys) = (config, auth::Memory::default()),
+        None => {
+            let exchanges = Exchanges::new(clock().as_nanos() as u64);
+            let (books, spare, flights, pools, shelf, keys, counters) = Default::default();
+            *slot = Some(Worker { config, exchanges, books, spare, flights, pools, shelf, keys, counters });
         }
     });
 }
 
-/// Runs `step` with what it may look at; `None` before the configuration is here.
-pub fn with_world<R>(stream: Stream, head: fn() -> Head, step: impl FnOnce(&mut World<'_>) -> R) -> Option<R> {
+/// Runs `step` with what it may look at, under the configuration with which the stream began, or the present one;
+/// `None` before there is any.
+pub fn with_world<R>(
+    stream: Stream,
+    began: Option<&Rc<Config>>,
+    head: fn() -> Head,
+    step: impl FnOnce(&mut World<'_>) -> R,
+) -> Option<R> {
     WORKER.with_borrow_mut(|slot| {
-        let Worker { config, exchanges, books, spare, flights, pools, shelf, keys, .. } = slot.as_mut()?;
+        let Worker { config: present, exchanges, books, spare, flights, pools, shelf, keys, .. } = slot.as_mut()?;
         let (store, moment) = (&SharedData, OnceCell::new());
+        let config = began.unwrap_or(present);
+        let mut apart = None;
+        let keys = if Rc::ptr_eq(config, present) { keys } else { apart.insert(auth::Memory::default()) };
         Some(step(&mut World {
             config,
             exchanges,
@@ -83,17 +90,6 @@ pub fn with_world<R>(stream: Stream, head: fn() -> Head, step: impl FnOnce(&mut 
             exchange,
         }))
     })
-}
-
-/// The index of a vendor.
-pub fn vendor(name: &str) -> Option<usize> {
-    WORKER.with_borrow(|slot| slot.as_ref()?.config.vendor(name).map(|(index, _)| index))
-}
-
-/// Opens the way to Redis from the root context that is called now, if one is configured.
-pub fn open_redis() {
-    let config = WORKER.with_borrow(|slot| slot.as_ref().map(|worker| Rc::clone(&worker.config)));
-    redis::open(config.as_ref().and_then(|config| config.redis.as_ref()));
 }
 
 /// Adds to a counter; each is defined once per VM.

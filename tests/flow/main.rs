@@ -71,6 +71,40 @@ fn the_next_vendor_answers_when_the_first_is_limited() {
 }
 
 #[test]
+fn a_request_ends_with_the_configuration_that_it_began_with() {
+    let mut stage = Stage::new();
+    let mut client = stage.client("/v1/chat/completions", ask("both", ""));
+    client.attempt("first");
+    let old = client.aside();
+    // What stands second now stood first, under another url, and the model goes elsewhere.
+    stage.reconfigure(&[(
+        "",
+        serde_json::json!({
+            "vendors": [{"name": "second", "kind": "openai", "url": "http://other.test"}],
+            "models": [
+                {"name": "unserved", "serve": []},
+                {"name": "lone", "serve": [{"vendor": "second"}]},
+                {"name": "both", "serve": [{"vendor": "second"}]},
+            ],
+        }),
+    )]);
+    let mut new = stage.client("/v1/chat/completions", ask("both", ""));
+    assert_eq!(new.attempt("second").header(":authority"), "other.test");
+    let answer = new.vendor_replies(200, "application/json", &completion("new"));
+    assert_eq!(answer.header("x-weir-attempts"), "second:ok");
+    new.leaves();
+
+    let mut client = stage.back(old);
+    assert!(client.vendor_fails(503, "application/json", &error("busy")));
+    let sent = client.attempt("second");
+    assert_eq!(sent.header(":path"), "/openai/deployments/deployed/chat/completions?api-version=2024-10-21");
+    assert_eq!(sent.header(":authority"), "second.test");
+    let answer = client.vendor_replies(200, "application/json", &completion("old"));
+    assert_eq!(answer.header("x-weir-attempts"), "first:503,second:ok");
+    assert_eq!(client.leaves(), ["POST /v1/chat/completions 200 second both"]);
+}
+
+#[test]
 fn the_last_failure_is_the_answer() {
     let mut stage = Stage::new();
     let mut client = stage.client("/api/chat/completions", ask("both", ""));

@@ -42,7 +42,7 @@ pub fn pass_seconds(seconds: u64) {
 
 /// A worker: its configuration and its exchanges.
 pub struct Stage {
-    pub config: Config,
+    pub config: Rc<Config>,
     pub exchanges: Exchanges,
     pub flights: Flights,
     pub keys: auth::Memory,
@@ -88,7 +88,7 @@ impl Stage {
         NOW.set(1_704_110_400);
         EXCHANGE.set(None);
         Stage {
-            config: parse_json(configuration(more).to_string().as_bytes()).unwrap(),
+            config: Rc::new(parse_json(configuration(more).to_string().as_bytes()).unwrap()),
             exchanges: Exchanges::new(0),
             flights: Flights::default(),
             keys: auth::Memory::default(),
@@ -111,7 +111,13 @@ impl Stage {
 
     /// Changes the first key of the file, which is `all`.
     pub fn change_key(&mut self, change: impl FnOnce(&mut Key)) {
-        change(Rc::make_mut(self.config.keys.first_mut().unwrap()));
+        let config = Rc::get_mut(&mut self.config).unwrap();
+        change(Rc::make_mut(config.keys.first_mut().unwrap()));
+    }
+
+    /// Another configuration takes the place of this one, with these members of its objects.
+    pub fn reconfigure(&mut self, more: &[(&str, serde_json::Value)]) {
+        self.config = Rc::new(parse_json(configuration(more).to_string().as_bytes()).unwrap());
     }
 
     /// Something happens outside of any stream.
@@ -190,6 +196,8 @@ pub struct Client<'s> {
 /// What is a client's own, on the stage or beside it.
 pub struct Own {
     stream: Stream,
+    /// The configuration with which the stream began.
+    began: Rc<Config>,
     exchange: Option<u64>,
     gateway: Gateway,
     vendor: Vendor,
@@ -226,6 +234,7 @@ impl<'s> Client<'s> {
         stage.streams += 1;
         let own = Own {
             stream: stage.streams,
+            began: Rc::clone(&stage.config),
             exchange: None,
             gateway: Gateway::Fresh,
             vendor: Vendor::Over,
@@ -338,10 +347,9 @@ impl<'s> Client<'s> {
     /// Envoy begins an attempt at a vendor; returns what the vendor gets.
     pub fn attempt(&mut self, vendor: &str) -> Message {
         assert_eq!(self.route, vendor, "Envoy follows the route");
-        let index = self.stage.config.vendor(vendor).unwrap().0;
         let request = Message { status: 0, headers: self.headers.clone(), body: self.sent.clone() };
         (self.request, self.response) = (request, Message::default());
-        self.vendor = Vendor::Fresh(index);
+        self.vendor = Vendor::Fresh(vendor.into());
         at_hand(&self.headers);
         assert_eq!(self.vendor(|flow, world| flow.request_head(false, world)), Verdict::Pass);
         if self.vendor.reads_request() != Reads::Nothing {
@@ -471,8 +479,8 @@ impl<'s> Client<'s> {
     }
 
     fn gateway(&mut self, step: impl FnOnce(Gateway, &mut World<'_>) -> Step<Gateway>) -> Verdict {
-        let (flow, stream) = (std::mem::take(&mut self.gateway), self.stream);
-        let Step { state, verdict, effects } = step(flow, &mut world(self.stage, stream));
+        let (flow, stream, began) = (std::mem::take(&mut self.gateway), self.stream, Rc::clone(&self.began));
+        let Step { state, verdict, effects } = step(flow, &mut world(self.stage, stream).under(&began));
         (self.gateway, self.verdict) = (state, verdict);
         effects.into_iter().for_each(|effect| self.apply(effect));
         verdict

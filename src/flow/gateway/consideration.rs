@@ -2,6 +2,8 @@
 //! one; those who may limit it are asked, here or in Redis; it goes out, or is refused. Each of these hands on to the
 //! next, and what waits for Redis in between comes back through [`told`].
 
+use std::rc::Rc;
+
 use super::departure::{dismiss, reply};
 use super::recollection::{Heard, give, hear_redis, questions, recollect, wait};
 use super::{Admitting, Caller, Explain, Forwarded, Gateway, Permitted};
@@ -122,8 +124,14 @@ fn forward(
     let Permitted { mut caller, request, plan, explanation, memo, note, lead, .. } = permitted;
     let most = world.config.cache.as_ref().map_or(0, |cache| cache.entry_bytes);
     let copy = memo.map_or(Copied::Nothing, |_| Copied::Wanted(most));
-    let exchange =
-        Exchange { request, plan: plan.without(admitted.hop), attempts: Vec::new(), tokens: claim.tokens, copy };
+    let exchange = Exchange {
+        config: Rc::clone(world.config),
+        request,
+        plan: plan.without(admitted.hop),
+        attempts: Vec::new(),
+        tokens: claim.tokens,
+        copy,
+    };
     caller.labels.vendor = vendor_name(world.config, exchange.plan.first()).to_owned();
     let mut effects = vec![Effect::Route(caller.labels.vendor.clone())];
     if let Some(retries) = exchange.plan.retries() {

@@ -5,9 +5,11 @@ use weir::config::Written;
 
 use super::extension;
 
-/// What all roles share, to the byte: Envoy runs one virtual machine per worker for all of them only then.
+/// What all roles share, to the byte: Envoy runs one virtual machine per worker for all of them only then. So `weir.yaml`
+/// is not in it, and another one takes no other machine: Envoy gives it to the gateway role of the one that runs.
 pub struct Machine {
     vm_config: Value,
+    gateway: String,
 }
 
 impl Machine {
@@ -18,38 +20,38 @@ impl Machine {
                 "vm_id": "weir",
                 "runtime": "envoy.wasm.runtime.v8",
                 "code": {"local": {"filename": module}},
-                "configuration": string(&configuration(written)),
             }),
+            gateway: format!("{{\"role\": \"gateway\", \"config\": {}}}", configuration(written)),
         }
     }
 
     /// The filter of the listener where clients connect.
     pub fn gateway(&self) -> Value {
-        self.filter(json!({"role": "gateway"}))
+        self.filter(&self.gateway)
     }
 
     /// The upstream filter of a vendor's cluster.
     pub fn vendor(&self, name: &str) -> Value {
-        self.filter(json!({"role": "vendor", "vendor": name}))
+        self.filter(&json!({"role": "vendor", "vendor": name}).to_string())
     }
 
     /// The filter that answers as the echo vendor.
     pub fn echo(&self) -> Value {
-        self.filter(json!({"role": "echo"}))
+        self.filter(&json!({"role": "echo"}).to_string())
     }
 
     /// The filter on the way to Redis.
     pub fn bridge(&self) -> Value {
-        self.filter(json!({"role": "bridge"}))
+        self.filter(&json!({"role": "bridge"}).to_string())
     }
 
-    fn filter(&self, role: Value) -> Value {
+    fn filter(&self, configuration: &str) -> Value {
         extension(
             "envoy.filters.http.wasm",
             "envoy.extensions.filters.http.wasm.v3.Wasm",
             json!({"config": {
                 "name": "weir",
-                "configuration": string(&role.to_string()),
+                "configuration": string(configuration),
                 "failure_policy": "FAIL_RELOAD",
                 "reload_config": {"backoff": {"base_interval": RELOAD}},
                 "allow_on_headers_stop_iteration": true,
