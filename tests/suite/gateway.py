@@ -119,14 +119,10 @@ class Gateway:
     key: str = ""
 
     def start(self):
-        self.directory.mkdir(parents=True, exist_ok=True)
         self.port = int(self.config["listen"].rpartition(":")[2])
         self.admin_port = int(self.config["admin"].rpartition(":")[2])
         self.log = self.directory / "weir.log"
-        file = self.directory / "weir.yaml"
-        # Who is tried first is left to the file, but where it is what a test is about.
-        routing = {"weights": {"cost": 0, "success": 0, "latency": 0}, **self.config.get("routing", {})}
-        file.write_text(yaml.safe_dump({**self.config, "routing": routing}, sort_keys=False))
+        file = self.save()
         command = [str(WEIR), "run", "--config", str(file), "--concurrency", str(self.workers)]
         env = {"PATH": os.environ["PATH"], "HOME": str(self.directory), "ENVOY": envoy(), "REDIS_SERVER": "", **self.env}
         with self.log.open("wb") as log:
@@ -139,6 +135,15 @@ class Gateway:
             raise
         self.family = [self.process.pid, *descendants(self.process.pid)]
         return self
+
+    def save(self):
+        """Writes its `weir.yaml`."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        file = self.directory / "weir.yaml"
+        # Who is tried first is left to the file, but where it is what a test is about.
+        routing = {"weights": {"cost": 0, "success": 0, "latency": 0}, **self.config.get("routing", {})}
+        file.write_text(yaml.safe_dump({**self.config, "routing": routing}, sort_keys=False))
+        return file
 
     def _await_health(self):
         """Waiting for the process to end is the pause between two tries."""

@@ -26,12 +26,13 @@ class Account:
         return self.statuses[200]
 
 
-def run(gateways, key, body, connections=64, seconds=2.0, during=None, refused=0):
+def run(gateways, key, body, connections=64, seconds=2.0, during=None, refused=0, ended=None):
     """Loads the gateways, in turn over the connections. `during` is a function that runs meanwhile, in a thread.
 
-    It goes on until so many were refused, if a slow machine needs longer for that.
+    It goes on until so many were refused, if a slow machine needs longer for that, and ends before its time with the
+    event `ended`.
     """
-    return asyncio.run(_run(gateways, key, json.dumps(body).encode(), connections, seconds, during, refused))
+    return asyncio.run(_run(gateways, key, json.dumps(body).encode(), connections, seconds, during, refused, ended))
 
 
 @dataclass
@@ -82,9 +83,9 @@ ROUNDING = 1e-9
 PATIENCE = 20
 
 
-async def _run(gateways, key, body, connections, seconds, during, refused):
+async def _run(gateways, key, body, connections, seconds, during, refused, ended):
     account, began, asked = Account(), time.monotonic(), request(key, body)
-    asking = [_ask(gateways[number % len(gateways)].port, asked, began + seconds, account, refused)
+    asking = [_ask(gateways[number % len(gateways)].port, asked, began + seconds, account, refused, ended)
               for number in range(connections)]
     beside = [asyncio.to_thread(during)] if during else []
     await asyncio.gather(*asking, *beside)
@@ -92,10 +93,12 @@ async def _run(gateways, key, body, connections, seconds, during, refused):
     return account
 
 
-async def _ask(port, asked, until, account, refused):
+async def _ask(port, asked, until, account, refused, ended):
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         while time.monotonic() < until + (PATIENCE if account.statuses[429] < refused else 0):
+            if ended and ended.is_set():
+                break
             began = time.monotonic()
             writer.write(asked)
             status, body = await asyncio.wait_for(_answer(reader), 20)

@@ -1,8 +1,10 @@
 //! The command line: everything around the filter that is done once, not per request.
 
+mod admin;
 mod check;
 mod key;
 mod redis;
+mod reload;
 mod render;
 mod run;
 mod site;
@@ -43,6 +45,11 @@ enum Command {
         target: Target,
         #[command(flatten)]
         module: Module,
+    },
+    /// Wait until the gateway that runs has taken the configuration as it is now
+    Reload {
+        #[command(flatten)]
+        file: File,
     },
     /// Start the gateway
     Run {
@@ -98,6 +105,7 @@ fn carry_out(command: Command) -> Result<String, String> {
         Command::Render { file, target: Target::Envoy, module } => {
             render::envoy(&site::Site::load(&file.config)?, &module.path)
         }
+        Command::Reload { file } => reload::reload(&file.config),
         Command::Run { file, module, concurrency } => {
             run::run(&file.config, &module.path, concurrency).map(|()| String::new())
         }

@@ -8,6 +8,7 @@
 
 mod admin;
 mod echo;
+mod layout;
 mod listener;
 mod local_reply;
 mod plugin;
@@ -17,42 +18,117 @@ mod tls;
 mod vendor;
 mod yaml;
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::site::Site;
+use layout::Kind;
+pub use layout::{CLUSTERS, Document, Layout, filter_watch};
 use plugin::Machine;
 pub use yaml::NOTE;
 
-/// The bootstrap configuration as YAML; `module` is the path of `weir.wasm` as Envoy finds it.
+/// The bootstrap configuration as YAML, all in one; `module` is the path of `weir.wasm` as Envoy finds it.
 pub fn envoy(site: &Site, module: &str) -> Result<String, String> {
-    Ok([HEAD, &yaml::write(&bootstrap(site, module)?)].concat())
+    let layout = Layout::Whole;
+    Ok([HEAD, &yaml::write(&bootstrap(site, &Parts::new(site, module, &layout)?, &layout))].concat())
 }
 
-fn bootstrap(site: &Site, module: &str) -> Result<Value, String> {
-    let machine = Machine::new(module, &site.written);
-    let config = &site.config;
-    let mut listeners = listener::listeners(config, &machine).to_vec();
-    if config.vendors.iter().any(|vendor| vendor.endpoint.is_none()) {
-        listeners.push(echo::listener(config, &machine));
+/// The bootstrap configuration of an Envoy that takes everything else from this folder.
+pub fn dynamic(site: &Site, parts: &Parts, folder: &Path) -> String {
+    yaml::write(&bootstrap(site, parts, &Layout::Files(folder.to_owned())))
+}
+
+/// What Envoy is given, besides what it needs to start.
+#[derive(Default)]
+pub struct Parts {
+    vendors: Vec<String>,
+    listeners: Vec<Value>,
+    clusters: Vec<Value>,
+    secrets: Vec<Value>,
+    routes: Value,
+    filter: Value,
+}
+
+impl Parts {
+    /// All of it.
+    pub fn new(site: &Site, module: &str, layout: &Layout) -> Result<Parts, String> {
+        Parts::beside(&Parts::default(), site, module, layout)
     }
-    let vendors: Result<Vec<Value>, String> =
-        config.vendors.iter().map(|vendor| vendor::cluster(vendor, &machine)).collect();
-    let mut clusters: Vec<Value> = [vendors?, vec![listener::inner_cluster(), admin::cluster(&config.admin)]].concat();
-    if let Some(redis) = &config.redis {
-        listeners.extend(redis::listeners(redis, &machine));
-        clusters.extend(redis::clusters(redis)?);
+
+    /// All of it, and what requests that are on their way may still need of `old`: the vendors that went.
+    pub fn beside(old: &Parts, site: &Site, module: &str, layout: &Layout) -> Result<Parts, String> {
+        let machine = Machine::new(module, &site.written);
+        let config = &site.config;
+        let gone: Vec<String> = old.vendors.iter().filter(|old| config.vendor(old).is_none()).cloned().collect();
+        let present = config.vendors.iter().map(|vendor| vendor.name.clone());
+        let vendors: Vec<String> = present.chain(gone.iter().cloned()).collect();
+        let routes = route::table(config, &vendors);
+        let mut listeners = listener::listeners(config, &machine, layout, &routes).to_vec();
+        if config.vendors.iter().any(|vendor| vendor.endpoint.is_none()) {
+            listeners.push(echo::listener(config, &machine));
+        }
+        let theirs: Result<Vec<Value>, String> =
+            config.vendors.iter().map(|vendor| vendor::cluster(vendor, &machine, layout)).collect();
+        let mut clusters = [theirs?, vec![listener::inner_cluster(), admin::cluster(&config.admin)]].concat();
+        if let Some(redis) = &config.redis {
+            listeners.extend(redis::listeners(redis, &machine));
+            clusters.extend(redis::clusters(redis)?);
+        }
+        let mut secrets: Vec<Value> =
+            config.vendors.iter().filter_map(|vendor| vendor::secret(vendor, layout)).collect();
+        clusters.extend(of(&gone, &old.clusters));
+        secrets.extend(of(&gone, &old.secrets));
+        Ok(Parts { vendors, listeners, clusters, secrets, routes, filter: machine.gateway() })
     }
-    let secrets: Vec<Value> = config.vendors.iter().filter_map(vendor::secret).collect();
-    Ok(json!({
-        "admin": {"address": admin::address(&config.admin)},
+
+    /// The vendors, those that went included.
+    pub fn vendors(&self) -> &[String] {
+        &self.vendors
+    }
+
+    /// The same without these vendors.
+    pub fn without(&self, vendors: &[String]) -> Parts {
+        let rest: Vec<String> = self.vendors.iter().filter(|vendor| !vendors.contains(vendor)).cloned().collect();
+        Parts {
+            clusters: of(&rest, &self.clusters),
+            secrets: of(&rest, &self.secrets),
+            vendors: rest,
+            ..Parts::default()
+        }
+    }
+
+    /// The files of [`Layout::Files`], in the order in which Envoy has to be given them: what is referred to comes before
+    /// what refers to it.
+    pub fn documents(&self, version: &str) -> Vec<Document> {
+        let one = |kind: Kind<'_>, thing: &Value| kind.document(version, std::slice::from_ref(thing));
+        let secret = |secret: &Value| one(Kind::Secret(secret["name"].as_str().unwrap_or_default()), secret);
+        let rest = [
+            Kind::Clusters.document(version, &self.clusters),
+            one(Kind::Routes, &self.routes),
+            one(Kind::Filter, &self.filter),
+            Kind::Listeners.document(version, &self.listeners),
+        ];
+        self.secrets.iter().map(secret).chain(rest).collect()
+    }
+}
+
+/// Those that belong to these vendors.
+fn of(vendors: &[String], things: &[Value]) -> Vec<Value> {
+    let names: Vec<String> = vendors.iter().map(|vendor| vendor::cluster_name(vendor)).collect();
+    things.iter().filter(|thing| names.iter().any(|name| thing["name"] == name.as_str())).cloned().collect()
+}
+
+fn bootstrap(site: &Site, parts: &Parts, layout: &Layout) -> Value {
+    let common = json!({
+        "admin": {"address": admin::address(&site.config.admin)},
         "bootstrap_extensions": [internal_listeners()],
         "stats_config": admin::statistics(),
         "stats_flush_interval": "1s",
         "overload_manager": {"resource_monitors": [connections()]},
-        "static_resources": {"listeners": listeners, "clusters": clusters, "secrets": secrets},
-    }))
+    });
+    joined(common, layout.resources(&parts.listeners, &parts.clusters, &parts.secrets))
 }
 
 /// A bound on clients' connections; each costs some tens of kilobytes before it has asked anything.

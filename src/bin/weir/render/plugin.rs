@@ -47,7 +47,7 @@ impl Machine {
 
     fn filter(&self, configuration: &str) -> Value {
         extension(
-            "envoy.filters.http.wasm",
+            GATEWAY,
             "envoy.extensions.filters.http.wasm.v3.Wasm",
             json!({"config": {
                 "name": "weir",
@@ -96,3 +96,6 @@ fn string(text: &str) -> Value {
 
 /// After a trap the next virtual machine is up within this time and its jitter; Envoy's own second would be long.
 const RELOAD: &str = "0.1s";
+
+/// The name of the filter.
+pub const GATEWAY: &str = "envoy.filters.http.wasm";

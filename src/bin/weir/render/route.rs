@@ -17,15 +17,20 @@ use weir::flow::vendor::{MAX_REPLY, RETRY};
 
 use super::{admin, extension, seconds, vendor};
 
+/// All routes, to vendors of these names.
+pub fn table(config: &Config, vendors: &[String]) -> Value {
+    json!({"name": TABLE, "virtual_hosts": [virtual_host(config, vendors)]})
+}
+
 /// The only virtual host.
-pub fn virtual_host(config: &Config) -> Value {
+fn virtual_host(config: &Config, vendors: &[String]) -> Value {
     json!({
         "name": "weir",
         "domains": ["*"],
         "request_body_buffer_limit": buffer(config),
         "routes": [
             metrics(),
-            {"match": {"safe_regex": {"regex": TASKS}}, "route": to_vendors(config)},
+            {"match": {"safe_regex": {"regex": TASKS}}, "route": to_vendors(config, vendors)},
             batches(&config.routing),
             // The filter knows every other path; what it does not answer, nobody does.
             {"match": {"prefix": "/"}, "direct_response": {"status": 404, "body": {"inline_string": "nothing is served under this path"}}},
@@ -61,10 +66,10 @@ fn batches(routing: &Routing) -> Value {
     })
 }
 
-fn to_vendors(config: &Config) -> Value {
+fn to_vendors(config: &Config, vendors: &[String]) -> Value {
     let routing = &config.routing;
     json!({
-        "inline_cluster_specifier_plugin": {"extension": by_filter_state(config)},
+        "inline_cluster_specifier_plugin": {"extension": by_filter_state(vendors)},
         "timeout": seconds(routing.total_timeout),
         // The attempt's own idle timeout, below, does not outlive the attempt's timeout.
         "idle_timeout": seconds(silence(routing)),
@@ -92,17 +97,14 @@ pub fn silence(routing: &Routing) -> Duration {
 /// So that the timeout that knows what happened is always the first to strike.
 const MARGIN: Duration = Duration::from_secs(1);
 
-fn by_filter_state(config: &Config) -> Value {
+fn by_filter_state(vendors: &[String]) -> Value {
     let input = extension(
         "route",
         "envoy.extensions.matching.common_inputs.network.v3.FilterStateInput",
         json!({"key": format!("wasm.{ROUTE}")}),
     );
-    let clusters: Map<String, Value> = config
-        .vendors
-        .iter()
-        .map(|vendor| (vendor.name.clone(), json!({"action": to_cluster(&vendor.name)})))
-        .collect();
+    let clusters: Map<String, Value> =
+        vendors.iter().map(|vendor| (vendor.clone(), json!({"action": to_cluster(vendor)}))).collect();
     extension(
         "envoy.router.cluster_specifier_plugin.matcher",
         "envoy.extensions.router.cluster_specifiers.matcher.v3.MatcherClusterSpecifier",
@@ -117,6 +119,9 @@ fn to_cluster(name: &str) -> Value {
         json!({"cluster": vendor::cluster_name(name)}),
     )
 }
+
+/// The name of the routes.
+pub const TABLE: &str = "weir";
 
 /// The paths that vendors answer.
 const TASKS: &str = "/(api|v1)/(chat/completions|embeddings)";

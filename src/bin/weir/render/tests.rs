@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use weir::config::{self, Secret};
 
-use super::{bootstrap, envoy};
+use super::{Layout, Parts, envoy};
 use crate::site::Site;
 
 const YAML: &str = "
@@ -19,6 +19,11 @@ models:
 routing: {attempts: 5, first_token_timeout: 90s, total_timeout: 5m, batch_timeout: 400s}
 limits: {body_bytes: 40MiB}
 ";
+
+/// What a person loads into an Envoy of their own.
+fn bootstrap(site: &Site, module: &str) -> Result<Value, String> {
+    Ok(super::bootstrap(site, &Parts::new(site, module, &Layout::Whole)?, &Layout::Whole))
+}
 
 fn site() -> Site {
     Site::new(config::yaml(YAML).unwrap(), |secret| *secret != Secret::Env("ABSENT".to_owned())).unwrap()

@@ -5,9 +5,12 @@
 //! every connection: an empty cluster ends a request at once, while a refused connection is retried, and the retry goes
 //! to the next vendor.
 
+use std::time::UNIX_EPOCH;
+
 use serde_json::{Value, json};
 use weir::config::{Endpoint, Secret, Vendor};
 
+use super::layout::Layout;
 use super::plugin::Machine;
 use super::{echo, extension, joined, socket, tls};
 
@@ -17,7 +20,7 @@ pub fn cluster_name(vendor: &str) -> String {
 }
 
 /// A vendor's cluster.
-pub fn cluster(vendor: &Vendor, machine: &Machine) -> Result<Value, String> {
+pub fn cluster(vendor: &Vendor, machine: &Machine, layout: &Layout) -> Result<Value, String> {
     let name = cluster_name(&vendor.name);
     let hosts = match &vendor.endpoint {
         Some(endpoint) => joined(remote(&name, endpoint), transport(vendor, endpoint)?),
@@ -29,18 +32,32 @@ pub fn cluster(vendor: &Vendor, machine: &Machine) -> Result<Value, String> {
     let options = json!({
         "connect_timeout": "5s",
         "circuit_breakers": unlimited(),
-        "typed_extension_protocol_options": {HTTP: http(vendor, machine)},
+        "typed_extension_protocol_options": {HTTP: http(vendor, machine, layout)},
     });
     Ok(joined(json!({"name": name}), joined(hosts, options)))
 }
 
 /// Where Envoy finds the vendor's credential.
-pub fn secret(vendor: &Vendor) -> Option<Value> {
-    let source = match vendor.credential.as_ref()? {
-        Secret::Env(name) => json!({"environment_variable": name}),
-        Secret::File(path) => json!({"filename": path}),
+pub fn secret(vendor: &Vendor, layout: &Layout) -> Option<Value> {
+    let secret = match vendor.credential.as_ref()? {
+        Secret::Env(name) => json!({"secret": {"environment_variable": name}}),
+        Secret::File(path) => {
+            let age = match layout {
+                Layout::Whole => json!({}),
+                Layout::Files(_) => json!({"secrets": {"changed": {"inline_string": changed(path)}}}),
+            };
+            joined(json!({"secret": {"filename": path}}), age)
+        }
     };
-    Some(json!({"name": cluster_name(&vendor.name), "generic_secret": {"secret": source}}))
+    Some(json!({"name": cluster_name(&vendor.name), "generic_secret": secret}))
+}
+
+/// When a file was changed, in a form that differs whenever it was. Envoy reads the file again only if what names it is
+/// another; this stands beside the credential and nobody asks for it.
+fn changed(path: &str) -> String {
+    let when = std::fs::metadata(path).and_then(|file| file.modified()).ok();
+    let since = when.and_then(|when| when.duration_since(UNIX_EPOCH).ok());
+    since.map_or_else(String::new, |since| since.as_nanos().to_string())
 }
 
 fn remote(name: &str, endpoint: &Endpoint) -> Value {
@@ -88,14 +105,14 @@ pub fn unlimited() -> Value {
     }]})
 }
 
-fn http(vendor: &Vendor, machine: &Machine) -> Value {
+fn http(vendor: &Vendor, machine: &Machine, layout: &Layout) -> Value {
     let codec = extension(
         "envoy.filters.http.upstream_codec",
         "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec",
         json!({}),
     );
     let filters: Vec<Value> =
-        [machine.vendor(&vendor.name)].into_iter().chain(injector(vendor)).chain([codec]).collect();
+        [machine.vendor(&vendor.name)].into_iter().chain(injector(vendor, layout)).chain([codec]).collect();
     let options = json!({
         "@type": format!("type.googleapis.com/{HTTP}"),
         // Shorter than the idle timeout of any vendor's front, which would close the connection under a request.
@@ -115,14 +132,14 @@ fn protocol(tls: bool) -> Value {
     json!({"auto_config": {"http_protocol_options": {}, "http2_protocol_options": ping}})
 }
 
-fn injector(vendor: &Vendor) -> Option<Value> {
+fn injector(vendor: &Vendor, layout: &Layout) -> Option<Value> {
     vendor.credential.as_ref()?;
     let place = vendor.format.credential();
     let credential = extension(
         "envoy.http.injected_credentials.generic",
         "envoy.extensions.http.injected_credentials.generic.v3.Generic",
         json!({
-            "credential": {"name": cluster_name(&vendor.name)},
+            "credential": layout.secret(&cluster_name(&vendor.name)),
             "header": place.header,
             "header_value_prefix": place.prefix,
         }),

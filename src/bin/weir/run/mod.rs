@@ -6,8 +6,11 @@
 mod announce;
 mod envoy;
 mod find;
+mod inputs;
 mod scratch;
+mod served;
 mod server;
+mod watch;
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -20,35 +23,40 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use weir::config::{Admin, Config, Redis, Secret};
 
-use crate::render;
 use crate::show;
 use crate::site::{Site, is_there, remedy};
 use envoy::Envoy;
+use inputs::Inputs;
+pub use inputs::version;
 use scratch::Scratch;
+use served::Served;
 use server::Server;
+use watch::Watch;
 
 /// Runs a gateway until a signal ends it.
 pub fn run(config: &Path, module: &str, concurrency: Option<u32>) -> Result<(), String> {
     let stop = stop_signal()?;
     let mut site = Site::load(config)?;
+    let inputs = Inputs::look(config, &site);
     let binary = find::envoy()?;
     if !Path::new(module).is_file() {
         return Err(format!("there is no filter at {module}: `make build` makes it, --wasm names another place"));
     }
     try_ports(&site.config)?;
-    let (_redis, news) = Server::start(site.config.redis.as_ref());
+    let (server, news) = Server::start(site.config.redis.as_ref());
     news.iter().for_each(|news| eprintln!("{news}"));
     let scratch = Scratch::new()?;
     if let Some(redis) = &mut site.config.redis {
         prepare_redis(redis, &scratch)?;
     }
-    let bootstrap = scratch.write("envoy.yaml", &render::envoy(&site, module)?)?;
+    let (served, bootstrap) = Served::first(&site, module, &inputs.version(), &scratch)?;
     let mut envoy = Envoy::start(&binary, &bootstrap, concurrency.unwrap_or_else(cores))?;
     let door = reachable(site.config.listen);
     if until_ready(&mut envoy, door, &stop)? == Outcome::Ready {
         show(&announce::ready(&site, door));
         envoy.speak_up();
-        until_stopped(&mut envoy, &stop)?;
+        let mut watch = Watch::new(config, &scratch, site, served, server, inputs);
+        until_stopped(&mut envoy, &mut watch, &stop)?;
     }
     envoy.stop()
 }
@@ -76,10 +84,13 @@ fn until_ready(envoy: &mut Envoy, door: SocketAddr, stop: &AtomicBool) -> Result
     Ok(Outcome::Stopped)
 }
 
-fn until_stopped(envoy: &mut Envoy, stop: &AtomicBool) -> Result<(), String> {
+fn until_stopped(envoy: &mut Envoy, watch: &mut Watch<'_>, stop: &AtomicBool) -> Result<(), String> {
     while !stop.load(Ordering::Relaxed) {
         if let Some(status) = envoy.ended() {
             return Err(format!("Envoy ended by itself ({status})"));
+        }
+        if let Some(news) = watch.look() {
+            eprintln!("{news}");
         }
         thread::sleep(TICK);
     }

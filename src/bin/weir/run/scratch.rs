@@ -32,6 +32,18 @@ impl Scratch {
         file.write_all(text.as_bytes()).map_err(problem)?;
         Ok(path)
     }
+
+    /// Puts a file into the place of another, if there is one: whoever looks sees the one or the other, never a half.
+    pub fn replace(&self, name: &str, text: &str) -> Result<PathBuf, String> {
+        let (path, new) = (self.file(name), self.write(&format!("{name}.new"), text)?);
+        fs::rename(&new, &path).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        Ok(path)
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.path
+    }
 }
 
 impl Drop for Scratch {
