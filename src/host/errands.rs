@@ -13,8 +13,8 @@ use crate::host::{bell, calls, waiting, worker};
 #[derive(Default)]
 struct Errands {
     to_do: Vec<Call>,
-    /// Envoy's number of each call, and the worker's.
-    numbers: HashMap<u32, usize>,
+    /// Envoy's number of each call; the root that made it, and the worker's number.
+    under_way: HashMap<u32, (u32, usize)>,
 }
 
 thread_local! {
@@ -33,20 +33,25 @@ pub fn make(root: u32) {
     for call in to_do {
         match calls::dispatch(&call) {
             Some(token) => ERRANDS.with_borrow_mut(|errands| {
-                errands.numbers.insert(token, call.number);
+                errands.under_way.insert(token, (root, call.number));
             }),
             None => tell(root, call.number, None),
         }
     }
 }
 
+/// Whether a call of this root's is under way.
+pub fn calls(root: u32) -> bool {
+    ERRANDS.with_borrow(|errands| errands.under_way.values().any(|(caller, _)| *caller == root))
+}
+
 /// A call has ended. `false` if it was none of these.
 pub fn ended(root: u32, token: u32, headers: usize, size: usize) -> bool {
-    let number = ERRANDS.with_borrow_mut(|errands| errands.numbers.remove(&token));
-    if let Some(number) = number {
+    let call = ERRANDS.with_borrow_mut(|errands| errands.under_way.remove(&token));
+    if let Some((_, number)) = call {
         tell(root, number, calls::outcome(headers, size));
     }
-    number.is_some()
+    call.is_some()
 }
 
 fn tell(root: u32, number: usize, outcome: Outcome) {

@@ -40,8 +40,8 @@ struct Desk {
     answers: VecDeque<(Asker, Option<Vec<Reply>>)>,
     /// How long Redis may take for an answer; `None` if there is no Redis.
     timeout: Option<Duration>,
-    /// The call that runs.
-    token: Option<u32>,
+    /// The call that runs, and the root that made it.
+    call: Option<(u32, u32)>,
 }
 
 /// A root context of the gateway role takes over the desk, or there is no Redis any more.
@@ -103,13 +103,18 @@ pub fn ready(root: u32) {
     }
 }
 
+/// Whether a call of this root's runs.
+pub fn calls(root: u32) -> bool {
+    DESK.with_borrow(|desk| desk.call.is_some_and(|(_, caller)| caller == root))
+}
+
 /// Time has passed.
 pub fn tick(root: u32) {
     let lost = DESK.with_borrow_mut(|desk| {
         let patience = desk.timeout? + MARGIN + LOST;
         let now = worker::clock();
         desk.line.runs_longer_than(patience, now).then(|| {
-            desk.token = None;
+            desk.call = None;
             desk.line.ended(Ending::Silence, now)
         })
     });
@@ -123,7 +128,7 @@ pub fn tick(root: u32) {
 pub fn ended(root: u32, token: u32, headers: usize, size: usize) {
     let ending = ending(headers, size);
     let outcome = DESK.with_borrow_mut(|desk| {
-        (desk.token.take_if(|current| *current == token)).map(|_| desk.line.ended(ending, worker::clock()))
+        (desk.call.take_if(|call| *call == (token, root))).map(|_| desk.line.ended(ending, worker::clock()))
     });
     if let Some(outcome) = outcome {
         settle(outcome);
@@ -148,7 +153,7 @@ fn send(root: u32) {
     let Some((pipeline, timeout)) = next else { return };
     let headers = vec![(":method", "POST"), (":path", "/"), (":authority", "redis")];
     match hostcalls::dispatch_http_call(BRIDGE, headers, Some(&pipeline), Vec::new(), timeout) {
-        Ok(token) => DESK.with_borrow_mut(|desk| desk.token = Some(token)),
+        Ok(token) => DESK.with_borrow_mut(|desk| desk.call = Some((token, root))),
         Err(_) => {
             settle(DESK.with_borrow_mut(|desk| desk.line.ended(Ending::Unsent, worker::clock())));
             deliver(root);

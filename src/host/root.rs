@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 use serde::Deserialize;
@@ -30,12 +31,24 @@ const TICK: Duration = Duration::from_millis(100);
 pub struct Root {
     id: u32,
     role: Option<Role>,
+    stay: Stay,
+}
+
+/// Whether a root is there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stay {
+    /// It is.
+    Here,
+    /// Envoy wants it gone, and it waits for what it has called: with it, the answers would be lost.
+    Leaving,
+    /// It has said that it may go. Saying so twice is an error.
+    Gone,
 }
 
 impl Root {
     /// A plugin that is not configured yet; its number among Envoy's contexts.
     pub fn new(id: u32) -> Root {
-        Root { id, role: None }
+        Root { id, role: None, stay: Stay::Here }
     }
 
     /// From here on this is the root that acts for the worker.
@@ -43,11 +56,9 @@ impl Root {
         bell::hang(self.id);
         redis::open(config.redis.as_ref());
     }
-}
 
-impl Drop for Root {
-    fn drop(&mut self) {
-        bell::take_down(self.id);
+    fn waits(&self) -> bool {
+        redis::calls(self.id) || errands::calls(self.id)
     }
 }
 
@@ -92,6 +103,16 @@ impl Context for Root {
         if !calls::ended(self.id, token, headers, size) && !errands::ended(self.id, token, headers, size) {
             redis::ended(self.id, token, headers, size);
         }
+        if self.stay == Stay::Leaving && !self.waits() {
+            self.stay = Stay::Gone;
+            let _ = hostcalls::done();
+        }
+    }
+
+    fn on_done(&mut self) -> bool {
+        bell::take_down(self.id);
+        self.stay = if self.waits() { Stay::Leaving } else { Stay::Gone };
+        self.stay == Stay::Gone
     }
 }
 
@@ -115,6 +136,10 @@ impl RootContext for Root {
     }
 
     fn on_queue_ready(&mut self, queue: u32) {
+        // The next one to take over looks after everything at its first tick.
+        if self.stay != Stay::Here {
+            return;
+        }
         bell::answered(queue);
         waiting::deliver(self.id);
         errands::make(self.id);
@@ -122,10 +147,10 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        match (bell::whose(), &self.role) {
-            (Some(root), _) if root == self.id => bell::forget(),
+        match (bell::whose(), self.stay, &self.role) {
+            (Some(root), ..) if root == self.id => bell::forget(),
             // The newest root went, because Envoy went back to the configuration of this one.
-            (None, Some(Role::Gateway(config))) => self.take_over(config),
+            (None, Stay::Here, Some(Role::Gateway(config))) => self.take_over(config),
             _ => return,
         }
         let news = worker::with_world(self.id, None, Head::default, |world| {

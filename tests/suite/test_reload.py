@@ -9,9 +9,10 @@ import pytest
 import load
 from conftest import Setting
 from gateway import ROOT, V1, WEIR, client_key, free_port, until
+from redis_servers import Redis
 from scripts import Gate, answer, fail, gated
 
-ROUNDS = 200
+ROUNDS = int(os.environ.get("RELOADS", 60))
 ECHO = {"model": "echo", "messages": [{"role": "user", "content": "one two three"}]}
 
 
@@ -44,7 +45,7 @@ def change(gateway, **sections):
 
 
 @pytest.mark.timeout(300)
-def test_two_hundred_reloads_under_load(setting, key, launch):
+def test_reloads_under_load(setting, key, launch):
     """Vendors, models, keys and limits come and go."""
     base = setting.config
     other = [{**base["vendors"][0], "name": "echo-2"}]
@@ -75,8 +76,34 @@ def test_two_hundred_reloads_under_load(setting, key, launch):
         assert grown < 8 << 20, [size >> 20 for size in memory[:: ROUNDS // 10]]
 
 
-def test_a_stream_ends_as_it_began(setting, key, stage, launch):
-    """Its vendor is gone from the file by then."""
+def test_reloads_do_not_disturb_the_way_to_redis(setting, key, launch, tmp_path):
+    """The root that talks with it is another after each."""
+    server = Redis(tmp_path / "redis").start()
+    limits = {"requests": {"rate": "1000000/day", "burst": 1_000_000}}
+    setting.config["redis"] = {"urls": [server.url], "timeout": "2s"}
+    setting.config["keys"][0]["limits"] = limits
+    with launch(setting.gateway(key)) as gateway:
+        done = threading.Event()
+
+        def reloads():
+            for number in range(20):
+                change(gateway, limits={"body_bytes": "8MiB", "in_flight": 500 + number % 2})
+            done.set()
+
+        account = load.run([gateway], key, ECHO, connections=16, seconds=3600, during=reloads, ended=done)
+        assert not account.broken and set(account.statuses) == {200}, (account, gateway.tail())
+        assert gateway.counted("api_gateway_limits_fallback_total") == 0, gateway.tail()
+        left = int(gateway.chat().headers["x-ratelimit-remaining-requests"])
+        # Some eleven come back in a second.
+        assert 0 <= left - (1_000_000 - account.admitted - 1) < 12 * account.seconds + 12
+        failed = gateway.counted("api_gateway_redis_batches_total", result="failed")
+        assert failed == 0, "somebody waited for an answer that nobody heard"
+    server.stop()
+
+
+@pytest.mark.parametrize("routing", [{}, {"total_timeout": "8s"}], ids=["", "on another listener"])
+def test_a_stream_ends_as_it_began(setting, key, stage, launch, routing):
+    """Its vendor is gone from the file by then, and perhaps the listener is another."""
     setting.vendor(stage.vendor("streaming", "openai"))
     setting.model("leaving", "streaming")
     gates = [Gate(), Gate()]
@@ -87,7 +114,8 @@ def test_a_stream_ends_as_it_began(setting, key, stage, launch):
         first = b""
         while b"one" not in first:
             first += response.read1()
-        change(gateway, vendors=gateway.config["vendors"][:1], models=gateway.config["models"][:1])
+        change(gateway, vendors=gateway.config["vendors"][:1], models=gateway.config["models"][:1],
+               routing={**gateway.config["routing"], **routing})
         assert gateway.chat(case, "leaving").status == 404
         gates[1].open()
         assert (first + response.read()).endswith(b"data: [DONE]\n\n")

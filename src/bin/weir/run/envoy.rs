@@ -26,12 +26,14 @@ enum Log {
 }
 
 impl Envoy {
-    /// Starts Envoy with a bootstrap configuration.
-    pub fn start(binary: &Path, bootstrap: &Path, concurrency: u32) -> Result<Envoy, String> {
+    /// Starts Envoy with a bootstrap configuration. A listener that changes while it runs serves those who are connected
+    /// for as long as `drain`, and asks them to connect again as soon as they have their answer.
+    pub fn start(binary: &Path, bootstrap: &Path, concurrency: u32, drain: Duration) -> Result<Envoy, String> {
         let mut child = Command::new(binary)
             .arg("--config-path")
             .arg(bootstrap)
             .args(["--concurrency", &concurrency.to_string(), "--log-level", "warn", "--disable-hot-restart"])
+            .args(["--drain-strategy", "immediate", "--drain-time-s", &drain.as_secs().to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -50,7 +50,8 @@ pub fn run(config: &Path, module: &str, concurrency: Option<u32>) -> Result<(), 
         prepare_redis(redis, &scratch)?;
     }
     let (served, bootstrap) = Served::first(&site, module, &inputs.version(), &scratch)?;
-    let mut envoy = Envoy::start(&binary, &bootstrap, concurrency.unwrap_or_else(cores))?;
+    let drain = site.config.routing.total_timeout + MARGIN;
+    let mut envoy = Envoy::start(&binary, &bootstrap, concurrency.unwrap_or_else(cores), drain)?;
     let door = reachable(site.config.listen);
     if until_ready(&mut envoy, door, &stop)? == Outcome::Ready {
         show(&announce::ready(&site, door));
@@ -155,3 +156,5 @@ fn cores() -> u32 {
 const STARTUP: Duration = Duration::from_secs(60);
 /// Too short for a person to notice.
 const TICK: Duration = Duration::from_millis(50);
+/// A request that is over is settled within this time.
+const MARGIN: Duration = Duration::from_secs(5);

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use weir::config::Admin;
 
+use super::MARGIN;
 use super::scratch::Scratch;
 use crate::admin::statistics;
 use crate::render::{CLUSTERS, Document, Layout, Parts};
@@ -137,5 +138,3 @@ impl Served {
 /// Envoy takes a file within some milliseconds; a name server that is silent makes clusters wait.
 const PATIENCE: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_millis(10);
-/// A request that is over is settled within this time.
-const MARGIN: Duration = Duration::from_secs(5);
