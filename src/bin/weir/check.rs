@@ -4,11 +4,13 @@ use std::path::Path;
 
 use weir::config;
 
+use crate::certificate::Certificate;
 use crate::site;
 
 /// What a good configuration holds; the error names every mistake in a bad one.
 pub fn check(path: &Path) -> Result<String, String> {
     let config = config::parse_yaml(&site::text(path)?).map_err(|problems| problems.to_string())?;
+    config.tls.as_ref().map(Certificate::read).transpose()?;
     let vendors = count(config.vendors.len(), "vendor");
     let models = count(config.models.len(), "model");
     let keys = count(config.keys.len(), "key");

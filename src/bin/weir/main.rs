@@ -1,5 +1,6 @@
 //! The command line: everything around the filter that is done once, not per request.
 
+mod certificate;
 mod check;
 mod key;
 mod redis;
@@ -96,7 +97,7 @@ fn carry_out(command: Command) -> Result<String, String> {
         Command::Key { deed: None } => key::make(),
         Command::Key { deed: Some(deed) } => deed.carry_out(),
         Command::Render { file, target: Target::Envoy, module } => {
-            render::envoy(&site::Site::load(&file.config)?, &module.path)
+            render::envoy(&site::Site::load(&file.config)?, &module.path, render::Source::Bootstrap)
         }
         Command::Run { file, module, concurrency } => {
             run::run(&file.config, &module.path, concurrency).map(|()| String::new())

@@ -9,18 +9,31 @@ use serde_json::{Value, json};
 use weir::config::{Config, Routing};
 use weir::flow::call::INNER;
 
+use super::door::{self, Peer, Source};
 use super::plugin::Machine;
 use super::vendor::unlimited;
-use super::{NOTE, extension, inside, local_reply, route, router, seconds, socket};
+use super::{extension, inside, joined, local_reply, route, router, seconds, socket};
 
 /// Both listeners.
-pub fn listeners(config: &Config, machine: &Machine) -> [Value; 2] {
-    let chains = json!([{"filters": [manager(config, machine)]}]);
+pub fn listeners(config: &Config, machine: &Machine, certificate: Source<'_>) -> [Value; 2] {
     let address = socket(&config.listen.ip().to_string(), config.listen.port());
+    let inner = json!([{"filters": [manager(config, machine, Peer::Client)]}]);
     [
-        json!({"name": "weir", "address": address, "filter_chains": chains}),
-        json!({"name": INNER, "internal_listener": {}, "filter_chains": chains}),
+        json!({"name": "weir", "address": address, "filter_chains": chains(config, machine, certificate)}),
+        json!({"name": INNER, "internal_listener": {}, "filter_chains": inner}),
     ]
+}
+
+/// How connections are served: those of clients, and those of trusted proxies.
+fn chains(config: &Config, machine: &Machine, certificate: Source<'_>) -> Vec<Value> {
+    let tls = config.tls.as_ref().map(|_| json!({"transport_socket": door::transport(certificate)}));
+    let chain = |peer| joined(json!({"filters": [manager(config, machine, peer)]}), tls.clone().unwrap_or(json!({})));
+    let mut chains = vec![chain(Peer::Client)];
+    if !config.trusted_proxies.is_empty() {
+        let here = json!({"filter_chain_match": door::from(&config.trusted_proxies)});
+        chains.push(joined(here, chain(Peer::Proxy(&config.trusted_proxies))));
+    }
+    chains
 }
 
 /// The cluster that leads to the second.
@@ -34,41 +47,40 @@ pub fn inner_cluster() -> Value {
 }
 
 /// The filter, then the router.
-fn manager(config: &Config, machine: &Machine) -> Value {
+fn manager(config: &Config, machine: &Machine, peer: Peer<'_>) -> Value {
+    let filters = [door::for_browsers(config), vec![machine.gateway(), router()]].concat();
+    let settings = joined(door::origin(peer), door::bounds());
     extension(
         "envoy.filters.network.http_connection_manager",
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        json!({
-            "stat_prefix": "weir",
-            "server_name": "weir",
-            "generate_request_id": true,
-            "preserve_external_request_id": true,
-            "always_set_request_id_in_response": true,
-            "use_remote_address": true,
-            "internal_address_config": everybody(),
-            "normalize_path": true,
-            "merge_slashes": true,
-            "path_with_escaped_slashes_action": "REJECT_REQUEST",
-            "request_headers_timeout": "10s",
-            "request_timeout": "120s",
-            "stream_idle_timeout": seconds(silence(&config.routing)),
-            "delayed_close_timeout": "0.1s",
-            "local_reply_config": local_reply::as_json(),
-            "route_config": {"virtual_hosts": [route::virtual_host(config)]},
-            "http_filters": [machine.gateway(), router()],
-        }),
+        joined(
+            identity(),
+            joined(
+                settings,
+                json!({
+                    "normalize_path": true,
+                    "merge_slashes": true,
+                    "path_with_escaped_slashes_action": "REJECT_REQUEST",
+                    "request_headers_timeout": "10s",
+                    "request_timeout": "120s",
+                    "stream_idle_timeout": seconds(silence(&config.routing)),
+                    "delayed_close_timeout": "0.1s",
+                    "local_reply_config": local_reply::as_json(),
+                    "route_config": {"virtual_hosts": [route::virtual_host(config)]},
+                    "http_filters": filters,
+                }),
+            ),
+        ),
     )
 }
 
-/// From strangers Envoy silently drops the `x-envoy-*` headers that steer its router. The filter wants to refuse them
-/// aloud, so everybody counts as internal; the filter is what makes that safe.
-fn everybody() -> Value {
+fn identity() -> Value {
     json!({
-        NOTE: "So that forged x-envoy-* headers reach the filter, which refuses them, instead of vanishing.",
-        "cidr_ranges": [
-            {"address_prefix": "0.0.0.0", "prefix_len": 0},
-            {"address_prefix": "::", "prefix_len": 0},
-        ],
+        "stat_prefix": "weir",
+        "server_name": "weir",
+        "generate_request_id": true,
+        "preserve_external_request_id": true,
+        "always_set_request_id_in_response": true,
     })
 }
 

@@ -2,11 +2,12 @@
 //!
 //! Envoy does the network, the retries, the ejection of failing hosts, TLS, secrets and statistics; the filter does what
 //! is about AI. This module knows how the two are wired together: the listeners with the filter before the router
-//! ([`listener`]), the route that asks the filter on every attempt which vendor is next ([`route`]), a cluster for each
+//! ([`listener`]) and how clients come through it ([`door`]), the route that asks the filter on every attempt which vendor is next ([`route`]), a cluster for each
 //! vendor with the filter once more behind the router ([`vendor`]), the vendor that is no vendor ([`echo`]), the way to
 //! Redis ([`redis`]) and the admin interface with the statistics ([`admin`]).
 
 mod admin;
+mod door;
 mod echo;
 mod listener;
 mod local_reply;
@@ -22,18 +23,19 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::site::Site;
+pub use door::{Source, discovered};
 use plugin::Machine;
 pub use yaml::NOTE;
 
 /// The bootstrap configuration as YAML; `module` is the path of `weir.wasm` as Envoy finds it.
-pub fn envoy(site: &Site, module: &str) -> Result<String, String> {
-    Ok([HEAD, &yaml::write(&bootstrap(site, module)?)].concat())
+pub fn envoy(site: &Site, module: &str, certificate: Source<'_>) -> Result<String, String> {
+    Ok([HEAD, &yaml::write(&bootstrap(site, module, certificate)?)].concat())
 }
 
-fn bootstrap(site: &Site, module: &str) -> Result<Value, String> {
+fn bootstrap(site: &Site, module: &str, certificate: Source<'_>) -> Result<Value, String> {
     let machine = Machine::new(module, &site.written);
     let config = &site.config;
-    let mut listeners = listener::listeners(config, &machine).to_vec();
+    let mut listeners = listener::listeners(config, &machine, certificate).to_vec();
     if config.vendors.iter().any(|vendor| vendor.endpoint.is_none()) {
         listeners.push(echo::listener(config, &machine));
     }
@@ -44,8 +46,12 @@ fn bootstrap(site: &Site, module: &str) -> Result<Value, String> {
         listeners.extend(redis::listeners(redis, &machine));
         clusters.extend(redis::clusters(redis)?);
     }
-    let secrets: Vec<Value> = config.vendors.iter().filter_map(vendor::secret).collect();
+    let inside = config.tls.as_ref().filter(|_| matches!(certificate, Source::Bootstrap));
+    let secrets: Vec<Value> =
+        config.vendors.iter().filter_map(vendor::secret).chain(inside.map(door::secret)).collect();
     Ok(json!({
+        // What is read from files of their own Envoy asks for by its name.
+        "node": {"id": "weir", "cluster": "weir"},
         "admin": {"address": admin::address(&config.admin)},
         "bootstrap_extensions": [internal_listeners()],
         "stats_config": admin::statistics(),

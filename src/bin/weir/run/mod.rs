@@ -6,6 +6,7 @@
 mod announce;
 mod envoy;
 mod find;
+mod probe;
 mod scratch;
 mod server;
 
@@ -18,12 +19,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use weir::config::{Admin, Config, Redis, Secret};
+use weir::config::{Admin, Config, Redis, Secret, Tls};
 
+use crate::certificate::Certificate;
 use crate::render;
 use crate::show;
 use crate::site::{Site, is_there, remedy};
 use envoy::Envoy;
+use probe::Probe;
 use scratch::Scratch;
 use server::Server;
 
@@ -35,6 +38,8 @@ pub fn run(config: &Path, module: &str, concurrency: Option<u32>) -> Result<(), 
     if !Path::new(module).is_file() {
         return Err(format!("there is no filter at {module}: `make build` makes it, --wasm names another place"));
     }
+    let certificate = site.config.tls.as_ref().map(Certificate::read).transpose()?;
+    let probe = Probe::new(certificate.as_ref())?;
     try_ports(&site.config)?;
     let (_redis, news) = Server::start(site.config.redis.as_ref());
     news.iter().for_each(|news| eprintln!("{news}"));
@@ -42,11 +47,13 @@ pub fn run(config: &Path, module: &str, concurrency: Option<u32>) -> Result<(), 
     if let Some(redis) = &mut site.config.redis {
         prepare_redis(redis, &scratch)?;
     }
-    let bootstrap = scratch.write("envoy.yaml", &render::envoy(&site, module)?)?;
+    let discovered = site.config.tls.as_ref().map(|tls| discovered(tls, &scratch)).transpose()?;
+    let source = discovered.as_deref().map_or(render::Source::Bootstrap, render::Source::File);
+    let bootstrap = scratch.write("envoy.yaml", &render::envoy(&site, module, source)?)?;
     let mut envoy = Envoy::start(&binary, &bootstrap, concurrency.unwrap_or_else(cores))?;
     let door = reachable(site.config.listen);
-    if until_ready(&mut envoy, door, &stop)? == Outcome::Ready {
-        show(&announce::ready(&site, door));
+    if until_ready(&mut envoy, &probe, door, &stop)? == Outcome::Ready {
+        show(&announce::ready(&site, certificate.as_ref(), door));
         envoy.speak_up();
         until_stopped(&mut envoy, &stop)?;
     }
@@ -59,13 +66,13 @@ enum Outcome {
     Stopped,
 }
 
-fn until_ready(envoy: &mut Envoy, door: SocketAddr, stop: &AtomicBool) -> Result<Outcome, String> {
+fn until_ready(envoy: &mut Envoy, probe: &Probe, door: SocketAddr, stop: &AtomicBool) -> Result<Outcome, String> {
     let started = Instant::now();
     while !stop.load(Ordering::Relaxed) {
         if let Some(status) = envoy.ended() {
             return Err(format!("Envoy did not start ({status}). It says:\n{}", envoy.errors()));
         }
-        if envoy::answers(door) {
+        if probe.answers(door) {
             return Ok(Outcome::Ready);
         }
         if started.elapsed() > STARTUP {
@@ -123,6 +130,12 @@ fn prepare_redis(redis: &mut Redis, scratch: &Scratch) -> Result<(), String> {
     let socket = scratch.file("redis.sock");
     scratch::text(&socket)?.clone_into(&mut redis.socket);
     Ok(())
+}
+
+/// Where Envoy is told of the certificate: a file beside its configuration, so that it reads a new one while it runs.
+fn discovered(tls: &Tls, scratch: &Scratch) -> Result<String, String> {
+    let path = scratch.write("sds_listener.yaml", &render::discovered(tls))?;
+    scratch::text(&path).map(str::to_owned)
 }
 
 /// How this machine reaches an address on which it listens.
