@@ -4,11 +4,12 @@
 //! is about AI. This module knows how the two are wired together: the listeners with the filter before the router
 //! ([`listener`]) and how clients come through it ([`door`]), the route that asks the filter on every attempt which vendor is next ([`route`]), a cluster for each
 //! vendor with the filter once more behind the router ([`vendor`]), the vendor that is no vendor ([`echo`]), the way to
-//! Redis ([`redis`]) and the admin interface with the statistics ([`admin`]).
+//! Redis ([`redis`]) and the admin interface with the statistics ([`admin`]). [`istio`] puts the same into a mesh.
 
 mod admin;
 mod door;
 mod echo;
+mod istio;
 mod listener;
 mod local_reply;
 mod plugin;
@@ -24,6 +25,7 @@ use serde_json::{Value, json};
 
 use crate::site::Site;
 pub use door::{Source, discovered};
+pub use istio::{Mesh, istio};
 use plugin::Machine;
 pub use yaml::NOTE;
 
