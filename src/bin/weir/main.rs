@@ -2,6 +2,7 @@
 
 mod certificate;
 mod check;
+mod inspect;
 mod key;
 mod redis;
 mod render;
@@ -28,6 +29,9 @@ enum Command {
     Check {
         #[command(flatten)]
         file: File,
+        /// Besides, whether this Envoy configuration, YAML or JSON, fits it
+        #[arg(long, value_name = "FILE")]
+        envoy: Option<PathBuf>,
     },
     /// Make a client key and show what to put into the configuration
     #[command(args_conflicts_with_subcommands = true)]
@@ -103,7 +107,7 @@ fn main() -> ExitCode {
 /// What is to be printed at the end.
 fn carry_out(command: Command) -> Result<String, String> {
     match command {
-        Command::Check { file } => check::check(&file.config),
+        Command::Check { file, envoy } => check::check(&file.config, envoy.as_deref()),
         Command::Key { deed: None } => key::make(),
         Command::Key { deed: Some(deed) } => deed.carry_out(),
         Command::Render { target: Target::Envoy, mesh, .. } if !mesh.is_empty() => Err(ONLY_ISTIO.to_owned()),

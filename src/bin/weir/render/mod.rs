@@ -24,6 +24,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::site::Site;
+pub use admin::CLUSTER as ADMIN;
 pub use door::{Source, discovered};
 pub use istio::{Mesh, istio};
 use plugin::Machine;
