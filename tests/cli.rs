@@ -40,6 +40,21 @@ fn check_praises_the_shipped_configuration() {
 }
 
 #[test]
+fn check_reads_an_envoy_configuration_too() {
+    let output = weir(&["check", "--envoy", "envoy/envoy.yaml"]);
+    assert!(text(&output.stdout).ends_with("\nenvoy/envoy.yaml fits\n"), "{}", text(&output.stderr));
+    let shipped = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/envoy/envoy.yaml")).unwrap();
+    let dead = shipped.replace("refresh_cluster_on_retry: true", "refresh_cluster_on_retry: false");
+    let output = with_config("envoy", &dead, |path| weir(&["check", "--envoy", path.to_str().unwrap()]));
+    let said = text(&output.stderr);
+    let problem =
+        "routes[1].route.retry_policy.refresh_cluster_on_retry: must be true, or every retry goes to the same vendor";
+    assert!(said.lines().count() == 2 && said.lines().all(|line| line.ends_with(problem)), "{said}");
+    let output = with_config("no-envoy", "a: [", |path| weir(&["check", "--envoy", path.to_str().unwrap()]));
+    assert!(text(&output.stderr).contains("is neither YAML nor JSON"), "{}", text(&output.stderr));
+}
+
+#[test]
 fn check_names_every_mistake() {
     let yaml = "vendors: [{name: a, kind: b}]\nmodels: [{name: m, serve: [{vendor: c}]}]\n";
     let output = with_config("bad", yaml, |path| weir(&["check", "--config", path.to_str().unwrap()]));

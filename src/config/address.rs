@@ -51,6 +51,35 @@ pub(super) fn redis(url: &str) -> Result<Endpoint, String> {
     Ok(Endpoint { tls, host, port: port.unwrap_or(6379), path: String::new() })
 }
 
+/// An origin as browsers send it, RFC 6454 section 6.2: `scheme://host`, with a port that is not the scheme's own. `null`
+/// is that of pages that have none, such as files.
+pub(super) fn origin(text: &str) -> Result<(), String> {
+    if text == "null" {
+        return Ok(());
+    }
+    if text == "*" {
+        return Err("stands for all origins and must stand alone".to_owned());
+    }
+    let (scheme, authority) = text.split_once("://").ok_or(AN_ORIGIN)?;
+    let letters = scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    if !letters || !scheme.starts_with(|first: char| first.is_ascii_alphabetic()) {
+        return Err(AN_ORIGIN.to_owned());
+    }
+    if authority.contains('/') {
+        return Err("must end after the host, without a path".to_owned());
+    }
+    let (_, port) = split_port(authority).map_err(|_| AN_ORIGIN)?;
+    match (scheme, port) {
+        ("http", Some(port @ 80)) | ("https", Some(port @ 443)) => {
+            Err(format!("browsers leave out :{port} here, so must this"))
+        }
+        _ if text.bytes().any(|byte| byte.is_ascii_uppercase()) => {
+            Err("must be in lower case, as browsers send it".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Errors never repeat the url, because it might hold a password.
 impl FromStr for Endpoint {
     type Err = String;
@@ -119,6 +148,8 @@ const UNIX_PATH_MAX: usize = 107;
 
 const A_SOCKET: &str = "must name a Unix socket by an absolute path of at most 107 bytes";
 const A_LOOPBACK: &str = "must be a loopback address and a port, for example 127.0.0.1:9901, or unix:/path";
+const AN_ORIGIN: &str =
+    "must be a scheme and a host, as browsers send them: https://app.example.com, http://localhost:5173";
 const BAD_HOST: &str = "has no valid host";
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 
 mod address;
 mod check;
+mod door;
 pub mod problem;
 mod read;
 pub mod written;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use check::{Form, check};
+pub use door::{Cidr, Cors, Origins, Tls};
 pub use problem::Problems;
 pub use written::Written;
 
@@ -34,6 +36,12 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Envoy's own admin interface.
     pub admin: Admin,
+    /// The certificate that clients see; `None` if they come without TLS.
+    pub tls: Option<Tls>,
+    /// Which pages of the web may ask; `None` if none may.
+    pub cors: Option<Cors>,
+    /// The proxies whose word is taken for where a client is.
+    pub trusted_proxies: Vec<Cidr>,
     /// The vendors, in the order of the file.
     pub vendors: Vec<Vendor>,
     /// The models, in the order of the file.

@@ -1,6 +1,7 @@
 //! One good configuration, and every mistake that can be made in it.
 
 mod cache;
+mod door;
 mod limits;
 
 use serde_json::{Value, json};

@@ -5,11 +5,13 @@
 //! JSON and without secrets, is what the filter is given.
 
 mod cache;
+mod door;
 mod limits;
 
 use serde::{Deserialize, Serialize};
 
 pub use cache::{Cache, CacheRules, Normalise};
+pub use door::{Cors, Tls};
 pub use limits::{Bucket, Budget, Concurrent, Rules};
 
 use super::OnRedisFailure;
@@ -24,6 +26,15 @@ pub struct Written {
     /// Address and port, or `unix:/path`, of Envoy's admin interface.
     #[serde(default = "admin")]
     pub admin: String,
+    /// The certificate that clients see.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    /// Which pages of the web may ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cors: Option<Cors>,
+    /// The proxies whose word is taken for where a client is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trusted_proxies: Vec<String>,
     /// Who answers.
     #[serde(default)]
     pub vendors: Vec<Vendor>,

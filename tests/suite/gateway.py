@@ -9,6 +9,7 @@ import re
 import secrets
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -117,6 +118,8 @@ class Gateway:
     secrets: list[str] = field(default_factory=list)
     """What must stand in no log, besides every prompt."""
     key: str = ""
+    tls: ssl.SSLContext | None = None
+    """How clients come in, if not in the clear."""
 
     def start(self):
         self.port = int(self.config["listen"].rpartition(":")[2])
@@ -193,9 +196,15 @@ class Gateway:
         status = Path(f"/proc/{self.envoy_pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024
 
+    def connect(self, timeout):
+        """A connection that is not made yet."""
+        if self.tls:
+            return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=timeout, context=self.tls)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+
     def send(self, method, path, body=None, headers=(), timeout=30):
         """One request on a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        connection = self.connect(timeout)
         try:
             connection.putrequest(method, path, skip_accept_encoding=True)
             for name, value in headers:
@@ -216,7 +225,7 @@ class Gateway:
 
     def stream(self, case, model, **fields):
         """A chat request whose answer is read piece by piece: an open `http.client.HTTPResponse`."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = self.connect(20)
         body = json.dumps(chat(case, model, stream=True, **fields))
         # With `close` the response alone owns the socket, so that closing it is leaving.
         connection.request("POST", V1, body, {"authorization": f"Bearer {self.key}", "connection": "close"})

@@ -1,7 +1,9 @@
 //! The command line: everything around the filter that is done once, not per request.
 
 mod admin;
+mod certificate;
 mod check;
+mod inspect;
 mod key;
 mod redis;
 mod reload;
@@ -29,6 +31,9 @@ enum Command {
     Check {
         #[command(flatten)]
         file: File,
+        /// Besides, whether this Envoy configuration, YAML or JSON, fits it
+        #[arg(long, value_name = "FILE")]
+        envoy: Option<PathBuf>,
     },
     /// Make a client key and show what to put into the configuration
     #[command(args_conflicts_with_subcommands = true)]
@@ -45,6 +50,8 @@ enum Command {
         target: Target,
         #[command(flatten)]
         module: Module,
+        #[command(flatten)]
+        mesh: render::Mesh,
     },
     /// Wait until the gateway that runs has taken the configuration as it is now
     Reload {
@@ -72,15 +79,23 @@ struct File {
 
 #[derive(Args)]
 struct Module {
-    /// The filter, as Envoy finds it
-    #[arg(long = "wasm", default_value = "dist/weir.wasm")]
-    path: String,
+    /// The filter, as Envoy finds it; dist/weir.wasm if absent, or in a mesh /etc/weir/filter/weir.wasm
+    #[arg(long = "wasm")]
+    path: Option<String>,
+}
+
+impl Module {
+    fn or(&self, usual: &'static str) -> &str {
+        self.path.as_deref().unwrap_or(usual)
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Target {
     /// A bootstrap configuration for an Envoy of one's own
     Envoy,
+    /// Patches for the proxies of a mesh
+    Istio,
 }
 
 fn main() -> ExitCode {
@@ -99,18 +114,26 @@ fn main() -> ExitCode {
 /// What is to be printed at the end.
 fn carry_out(command: Command) -> Result<String, String> {
     match command {
-        Command::Check { file } => check::check(&file.config),
+        Command::Check { file, envoy } => check::check(&file.config, envoy.as_deref()),
         Command::Key { deed: None } => key::make(),
         Command::Key { deed: Some(deed) } => deed.carry_out(),
-        Command::Render { file, target: Target::Envoy, module } => {
-            render::envoy(&site::Site::load(&file.config)?, &module.path)
+        Command::Render { target: Target::Envoy, mesh, .. } if !mesh.is_empty() => Err(ONLY_ISTIO.to_owned()),
+        Command::Render { file, target: Target::Envoy, module, .. } => {
+            render::envoy(&site::Site::load(&file.config)?, module.or(HERE))
+        }
+        Command::Render { file, target: Target::Istio, module, mesh } => {
+            render::istio(site::Site::elsewhere(&file.config)?, module.or(IN_A_POD), &mesh)
         }
         Command::Reload { file } => reload::reload(&file.config),
         Command::Run { file, module, concurrency } => {
-            run::run(&file.config, &module.path, concurrency).map(|()| String::new())
+            run::run(&file.config, module.or(HERE), concurrency).map(|()| String::new())
         }
     }
 }
+
+const HERE: &str = "dist/weir.wasm";
+const IN_A_POD: &str = "/etc/weir/filter/weir.wasm";
+const ONLY_ISTIO: &str = "--place, --selector and --namespace are for Istio: add --for istio";
 
 /// Prints. A reader who has seen enough and gone away is no problem.
 fn show(text: &str) {

@@ -60,6 +60,12 @@ impl Site {
         Site::new(written, is_there)
     }
 
+    /// Reads a configuration file for another machine, which has all credentials.
+    pub fn elsewhere(path: &Path) -> Result<Site, String> {
+        let written = config::yaml(&text(path)?).map_err(|problems| problems.to_string())?;
+        Site::new(written, |_| true)
+    }
+
     /// The configuration as far as the credentials are there.
     pub fn new(mut written: Written, is_there: impl Fn(&Secret) -> bool) -> Result<Site, String> {
         let config = config::check(&written, Form::File).map_err(|problems| problems.to_string())?;

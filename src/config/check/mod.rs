@@ -5,6 +5,7 @@
 //! vendor that is wrong in itself is one problem, not one more in every model that it serves.
 
 mod cache;
+mod door;
 mod key;
 mod limits;
 mod model;
@@ -41,6 +42,9 @@ fn whole(written: &written::Written, form: Form, problems: &mut Problems) -> Opt
     let listen = problems.keep("listen", address::listen(&written.listen));
     let admin = problems.keep("admin", written.admin.parse());
     apart(listen, admin.as_ref(), problems);
+    let tls = written.tls.as_ref().map(|written| door::tls(written, problems));
+    let cors = written.cors.as_ref().map(|written| door::cors(written, problems));
+    let trusted_proxies = door::proxies(&written.trusted_proxies, problems);
     let vendors = vendor::vendors(written, problems);
     let models = model::models(written, vendors.as_deref(), form, problems);
     let tenants = key::tenants(written, problems);
@@ -52,6 +56,9 @@ fn whole(written: &written::Written, form: Form, problems: &mut Problems) -> Opt
     let config = Config {
         listen: listen?,
         admin: admin?,
+        tls: tls.flatten(),
+        cors: cors.flatten(),
+        trusted_proxies: trusted_proxies?,
         vendors: vendors?,
         models: models?,
         keys: keys?,

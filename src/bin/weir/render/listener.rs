@@ -9,20 +9,33 @@ use serde_json::{Value, json};
 use weir::config::{Config, Routing};
 use weir::flow::call::INNER;
 
+use super::door::{self, Peer};
 use super::layout::Layout;
 use super::plugin::Machine;
 use super::vendor::unlimited;
-use super::{NOTE, extension, inside, joined, local_reply, route, router, seconds, socket};
+use super::{extension, inside, joined, local_reply, route, router, seconds, socket};
 
 /// Both listeners.
 pub fn listeners(config: &Config, machine: &Machine, layout: &Layout, routes: &Value) -> [Value; 2] {
-    let filters = [layout.gateway(machine), router()];
-    let chains = json!([{"filters": [manager(config, &filters, layout.routes(routes))]}]);
+    let manager = |peer| manager(config, layout.gateway(machine), layout.routes(routes), peer);
     let address = socket(&config.listen.ip().to_string(), config.listen.port());
+    let inner = json!([{"filters": [manager(Peer::Client)]}]);
     [
-        json!({"name": "weir", "address": address, "filter_chains": chains}),
-        json!({"name": INNER, "internal_listener": {}, "filter_chains": chains}),
+        json!({"name": "weir", "address": address, "filter_chains": chains(config, layout, manager)}),
+        json!({"name": INNER, "internal_listener": {}, "filter_chains": inner}),
     ]
+}
+
+/// How connections are served: those of clients, and those of trusted proxies.
+fn chains<'c>(config: &'c Config, layout: &Layout, manager: impl Fn(Peer<'c>) -> Value) -> Vec<Value> {
+    let tls = config.tls.as_ref().map(|_| json!({"transport_socket": door::transport(layout)}));
+    let chain = |peer| joined(json!({"filters": [manager(peer)]}), tls.clone().unwrap_or(json!({})));
+    let mut chains = vec![chain(Peer::Client)];
+    if !config.trusted_proxies.is_empty() {
+        let here = json!({"filter_chain_match": door::from(&config.trusted_proxies)});
+        chains.push(joined(here, chain(Peer::Proxy(&config.trusted_proxies))));
+    }
+    chains
 }
 
 /// The cluster that leads to the second.
@@ -36,40 +49,39 @@ pub fn inner_cluster() -> Value {
 }
 
 /// The filter, then the router.
-fn manager(config: &Config, filters: &[Value], routes: Value) -> Value {
-    let options = json!({
+fn manager(config: &Config, gateway: Value, routes: Value, peer: Peer<'_>) -> Value {
+    let filters = [door::for_browsers(config), vec![gateway, router()]].concat();
+    let settings = joined(joined(door::origin(peer), door::bounds()), routes);
+    extension(
+        "envoy.filters.network.http_connection_manager",
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        joined(
+            identity(),
+            joined(
+                settings,
+                json!({
+                    "normalize_path": true,
+                    "merge_slashes": true,
+                    "path_with_escaped_slashes_action": "REJECT_REQUEST",
+                    "request_headers_timeout": "10s",
+                    "request_timeout": "120s",
+                    "stream_idle_timeout": seconds(silence(&config.routing)),
+                    "delayed_close_timeout": "0.1s",
+                    "local_reply_config": local_reply::as_json(),
+                    "http_filters": filters,
+                }),
+            ),
+        ),
+    )
+}
+
+fn identity() -> Value {
+    json!({
         "stat_prefix": "weir",
         "server_name": "weir",
         "generate_request_id": true,
         "preserve_external_request_id": true,
         "always_set_request_id_in_response": true,
-        "use_remote_address": true,
-        "internal_address_config": everybody(),
-        "normalize_path": true,
-        "merge_slashes": true,
-        "path_with_escaped_slashes_action": "REJECT_REQUEST",
-        "request_headers_timeout": "10s",
-        "request_timeout": "120s",
-        "stream_idle_timeout": seconds(silence(&config.routing)),
-        "delayed_close_timeout": "0.1s",
-        "local_reply_config": local_reply::as_json(),
-    });
-    extension(
-        "envoy.filters.network.http_connection_manager",
-        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        joined(joined(options, routes), json!({"http_filters": filters})),
-    )
-}
-
-/// From strangers Envoy silently drops the `x-envoy-*` headers that steer its router. The filter wants to refuse them
-/// aloud, so everybody counts as internal; the filter is what makes that safe.
-fn everybody() -> Value {
-    json!({
-        NOTE: "So that forged x-envoy-* headers reach the filter, which refuses them, instead of vanishing.",
-        "cidr_ranges": [
-            {"address_prefix": "0.0.0.0", "prefix_len": 0},
-            {"address_prefix": "::", "prefix_len": 0},
-        ],
     })
 }
 

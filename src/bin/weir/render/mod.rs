@@ -2,12 +2,14 @@
 //!
 //! Envoy does the network, the retries, the ejection of failing hosts, TLS, secrets and statistics; the filter does what
 //! is about AI. This module knows how the two are wired together: the listeners with the filter before the router
-//! ([`listener`]), the route that asks the filter on every attempt which vendor is next ([`route`]), a cluster for each
+//! ([`listener`]) and how clients come through it ([`door`]), the route that asks the filter on every attempt which vendor is next ([`route`]), a cluster for each
 //! vendor with the filter once more behind the router ([`vendor`]), the vendor that is no vendor ([`echo`]), the way to
-//! Redis ([`redis`]) and the admin interface with the statistics ([`admin`]).
+//! Redis ([`redis`]) and the admin interface with the statistics ([`admin`]). [`istio`] puts the same into a mesh.
 
 mod admin;
+mod door;
 mod echo;
+mod istio;
 mod layout;
 mod listener;
 mod local_reply;
@@ -24,6 +26,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::site::Site;
+pub use admin::CLUSTER as ADMIN;
+pub use istio::{Mesh, istio};
 use layout::Kind;
 pub use layout::{CLUSTERS, Document, Layout, filter_watch};
 use plugin::Machine;
@@ -31,8 +35,11 @@ pub use yaml::NOTE;
 
 /// The bootstrap configuration as YAML, all in one; `module` is the path of `weir.wasm` as Envoy finds it.
 pub fn envoy(site: &Site, module: &str) -> Result<String, String> {
-    let layout = Layout::Whole;
-    Ok([HEAD, &yaml::write(&bootstrap(site, &Parts::new(site, module, &layout)?, &layout))].concat())
+    Ok([HEAD, &yaml::write(&whole(site, module)?)].concat())
+}
+
+fn whole(site: &Site, module: &str) -> Result<Value, String> {
+    Ok(bootstrap(site, &Parts::new(site, module, &Layout::Whole)?, &Layout::Whole))
 }
 
 /// The bootstrap configuration of an Envoy that takes everything else from this folder.
@@ -80,6 +87,7 @@ impl Parts {
             config.vendors.iter().filter_map(|vendor| vendor::secret(vendor, layout)).collect();
         clusters.extend(of(&gone, &old.clusters));
         secrets.extend(of(&gone, &old.secrets));
+        secrets.extend(config.tls.as_ref().map(|tls| door::secret(tls, layout)));
         Ok(Parts { vendors, listeners, clusters, secrets, routes, filter: machine.gateway() })
     }
 

@@ -62,12 +62,13 @@ impl Machine {
 }
 
 /// `weir.yaml` for the filter, as JSON with a line per vendor, model and key. Where credentials are kept is none of its
-/// business.
+/// business, nor how clients come in.
 fn configuration(written: &Written) -> String {
     let mut written = written.clone();
     for vendor in &mut written.vendors {
         (vendor.credential, vendor.ca_file) = (None, None);
     }
+    (written.tls, written.cors, written.trusted_proxies) = (None, None, Vec::new());
     if let Some(redis) = &mut written.redis {
         (redis.username, redis.password, redis.ca_file, redis.socket) = (None, None, None, None);
     }

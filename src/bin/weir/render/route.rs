@@ -15,7 +15,7 @@ use weir::flow::call::INNER;
 use weir::flow::endpoint::BATCH;
 use weir::flow::vendor::{MAX_REPLY, RETRY};
 
-use super::{admin, extension, seconds, vendor};
+use super::{admin, door, extension, joined, seconds, vendor};
 
 /// All routes, to vendors of these names.
 pub fn table(config: &Config, vendors: &[String]) -> Value {
@@ -24,7 +24,7 @@ pub fn table(config: &Config, vendors: &[String]) -> Value {
 
 /// The only virtual host.
 fn virtual_host(config: &Config, vendors: &[String]) -> Value {
-    json!({
+    let host = json!({
         "name": "weir",
         "domains": ["*"],
         "request_body_buffer_limit": buffer(config),
@@ -32,11 +32,26 @@ fn virtual_host(config: &Config, vendors: &[String]) -> Value {
             metrics(),
             {"match": {"safe_regex": {"regex": TASKS}}, "route": to_vendors(config, vendors)},
             batches(&config.routing),
-            // The filter knows every other path; what it does not answer, nobody does.
-            {"match": {"prefix": "/"}, "direct_response": {"status": 404, "body": {"inline_string": "nothing is served under this path"}}},
+            nowhere(config),
         ],
-    })
+    });
+    joined(host, door::policy(config))
 }
+
+/// The filter knows every other path; what it does not answer, nobody does. Envoy heeds browsers only along routes that
+/// lead to a cluster: for them this one leads to a cluster that nobody names.
+fn nowhere(config: &Config) -> Value {
+    let end = match config.cors {
+        None => {
+            json!({"direct_response": {"status": 404, "body": {"inline_string": "nothing is served under this path"}}})
+        }
+        Some(_) => json!({"route": {"cluster_header": NOBODY, "cluster_not_found_response_code": "NOT_FOUND"}}),
+    };
+    joined(json!({"match": {"prefix": "/"}}), end)
+}
+
+/// The filter takes no header of this kind from a client.
+const NOBODY: &str = "x-weir-nobody";
 
 /// How much of a request or a reply Envoy holds, for another attempt or for the filter to read it whole. It is above what
 /// the filter takes, so that it is the filter that refuses.

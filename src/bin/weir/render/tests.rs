@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use weir::config::{self, Secret};
 
-use super::{Layout, Parts, envoy};
+use super::{Layout, Parts, envoy, whole};
 use crate::site::Site;
 
 const YAML: &str = "
@@ -19,11 +19,6 @@ models:
 routing: {attempts: 5, first_token_timeout: 90s, total_timeout: 5m, batch_timeout: 400s}
 limits: {body_bytes: 40MiB}
 ";
-
-/// What a person loads into an Envoy of their own.
-fn bootstrap(site: &Site, module: &str) -> Result<Value, String> {
-    Ok(super::bootstrap(site, &Parts::new(site, module, &Layout::Whole)?, &Layout::Whole))
-}
 
 fn site() -> Site {
     Site::new(config::yaml(YAML).unwrap(), |secret| *secret != Secret::Env("ABSENT".to_owned())).unwrap()
@@ -51,7 +46,7 @@ fn configuration(rendered: &Value) -> String {
 
 #[test]
 fn has_every_vendor_that_is_there() {
-    let rendered = bootstrap(&site(), "/weir.wasm").unwrap();
+    let rendered = whole(&site(), "/weir.wasm").unwrap();
     let names: Vec<&Value> =
         rendered["static_resources"]["clusters"].as_array().unwrap().iter().map(|c| &c["name"]).collect();
     assert_eq!(names, ["vendor_openai", "vendor_claude", "vendor_echo", "weir_inner", "weir_admin"]);
@@ -61,7 +56,7 @@ fn has_every_vendor_that_is_there() {
 
 #[test]
 fn puts_each_credential_where_its_vendor_wants_it() {
-    let rendered = bootstrap(&site(), "/weir.wasm").unwrap();
+    let rendered = whole(&site(), "/weir.wasm").unwrap();
     assert_eq!(
         rendered["static_resources"]["secrets"],
         json!([
@@ -76,7 +71,7 @@ fn puts_each_credential_where_its_vendor_wants_it() {
 
 #[test]
 fn gives_the_filter_its_configuration_and_no_secret() {
-    let rendered = bootstrap(&site(), "/weir.wasm").unwrap();
+    let rendered = whole(&site(), "/weir.wasm").unwrap();
     let machines = all(&rendered, "vm_config");
     assert_eq!(machines.len(), 6, "gateway, twice, echo and three vendors");
     assert!(machines.iter().all(|machine| *machine == machines[0]));
@@ -91,7 +86,7 @@ fn gives_the_filter_its_configuration_and_no_secret() {
 
 #[test]
 fn verifies_whom_it_talks_to() {
-    let rendered = bootstrap(&site(), "/weir.wasm").unwrap();
+    let rendered = whole(&site(), "/weir.wasm").unwrap();
     let sockets = all(&rendered, "transport_socket");
     assert_eq!(sockets.len(), 1);
     assert_eq!(sockets[0]["typed_config"]["sni"], "api.openai.com");
@@ -105,7 +100,7 @@ fn verifies_whom_it_talks_to() {
 
 #[test]
 fn carries_the_numbers_over() {
-    let rendered = bootstrap(&site(), "/weir.wasm").unwrap();
+    let rendered = whole(&site(), "/weir.wasm").unwrap();
     for (key, value) in [
         ("num_retries", json!(4)),
         ("per_try_timeout", json!("90s")),
@@ -121,14 +116,14 @@ fn carries_the_numbers_over() {
 
 #[test]
 fn calls_itself_where_no_socket_leads() {
-    let rendered = bootstrap(&site(), "/weir.wasm").unwrap();
+    let rendered = whole(&site(), "/weir.wasm").unwrap();
     let listeners = rendered["static_resources"]["listeners"].as_array().unwrap();
     let [outer, inner] = ["weir", "weir_inner"].map(|name| listeners.iter().find(|l| l["name"] == name).unwrap());
     assert_eq!((inner.get("address"), &inner["internal_listener"]), (None, &json!({})));
     assert_eq!(inner["filter_chains"], outer["filter_chains"]);
     assert_eq!(rendered["bootstrap_extensions"].as_array().unwrap().len(), 1);
     let written = envoy(&site(), "/weir.wasm").unwrap();
-    assert_eq!(written.matches("filter_chains: *chains").count(), 1, "and nobody can edit one of the two");
+    assert_eq!(written.matches("filters: *filters").count(), 1, "and nobody can edit one of the two");
     let routes = all(outer, "routes")[0].as_array().unwrap();
     let batches = routes.iter().find(|route| route["match"]["path"] == "/api/chat/completions/batch").unwrap();
     assert_eq!(batches["route"]["idle_timeout"], "401s", "it is silent until its end");
@@ -148,7 +143,93 @@ fn is_read_back_as_it_was_meant() {
         }
     }
     let read: Value = serde_saphyr::from_str(&envoy(&site(), "/weir.wasm").unwrap()).unwrap();
-    assert_eq!(read, without_notes(bootstrap(&site(), "/weir.wasm").unwrap()));
+    assert_eq!(read, without_notes(whole(&site(), "/weir.wasm").unwrap()));
+}
+
+/// The rendered configuration with these lines at the top of the file.
+fn with_door(lines: &str) -> Value {
+    let yaml = [lines, "vendors: [{name: e, kind: echo}]\nmodels: [{name: m, serve: [{vendor: e}]}]\n"].concat();
+    whole(&Site::new(config::yaml(&yaml).unwrap(), |_| true).unwrap(), "/weir.wasm").unwrap()
+}
+
+/// The filter chains of a listener.
+fn chains<'v>(rendered: &'v Value, name: &str) -> &'v Vec<Value> {
+    let listeners = rendered["static_resources"]["listeners"].as_array().unwrap();
+    listeners.iter().find(|listener| listener["name"] == name).unwrap()["filter_chains"].as_array().unwrap()
+}
+
+#[test]
+fn shows_clients_a_certificate_that_can_be_replaced() {
+    let tls = "tls: {cert_file: /tls/cert.pem, key_file: /tls/key.pem}\n";
+    let certificate = json!({
+        "certificate_chain": {"filename": "/tls/cert.pem"},
+        "private_key": {"filename": "/tls/key.pem"},
+        "watched_directory": {"path": "/tls"},
+    });
+    let rendered = with_door(tls);
+    let [secret] = rendered["static_resources"]["secrets"].as_array().unwrap().as_slice() else { panic!("{rendered}") };
+    assert_eq!((&secret["name"], &secret["tls_certificate"]), (&json!("weir_listener"), &certificate));
+    assert_eq!(all(&rendered, "tls_certificate_sds_secret_configs"), [&json!([{"name": "weir_listener"}])]);
+    assert_eq!(all(&rendered, "alpn_protocols"), [&json!(["h2", "http/1.1"])]);
+    assert_eq!(all(chains(&rendered, "weir_inner").first().unwrap(), "transport_socket").len(), 0);
+    let written =
+        config::yaml(&[tls, "vendors: [{name: e, kind: echo}]\nmodels: [{name: m, serve: [{vendor: e}]}]"].concat());
+    let site = Site::new(written.unwrap(), |_| true).unwrap();
+    let parts = Parts::new(&site, "/weir.wasm", &Layout::Files("/scratch".into())).unwrap();
+    let documents = parts.documents("v1");
+    let file = |name: &str| {
+        let document = documents.iter().find(|document| document.name == name).unwrap();
+        serde_saphyr::from_str::<Value>(&document.text).unwrap()
+    };
+    let secret = file("secret_weir_listener.yaml");
+    assert_eq!(secret["resources"][0]["tls_certificate"], certificate);
+    let listeners = file("listeners.yaml");
+    let [reference] = all(&listeners, "tls_certificate_sds_secret_configs")[..] else { panic!("{listeners}") };
+    assert_eq!(all(reference, "path"), [&json!("/scratch/secret_weir_listener.yaml")]);
+}
+
+#[test]
+fn believes_proxies_and_nobody_else() {
+    let rendered = with_door("trusted_proxies: [10.0.0.0/8, '::1']\n");
+    let [clients, proxies] = chains(&rendered, "weir").as_slice() else { panic!("{rendered}") };
+    let ranges = json!([{"address_prefix": "10.0.0.0", "prefix_len": 8}, {"address_prefix": "::1", "prefix_len": 128}]);
+    assert_eq!(proxies["filter_chain_match"], json!({"source_prefix_ranges": ranges}));
+    assert_eq!(all(proxies, "xff_trusted_cidrs"), [&json!({"cidrs": ranges})]);
+    assert_eq!(
+        [all(clients, "use_remote_address"), all(proxies, "use_remote_address")].concat(),
+        [&json!(true), &json!(false)]
+    );
+    assert_eq!(
+        all(clients, "original_ip_detection_extensions").len() + all(proxies, "internal_address_config").len(),
+        0
+    );
+    for part in ["http_filters", "route_config", "local_reply_config"] {
+        assert_eq!(all(clients, part), all(proxies, part), "they are served alike");
+    }
+    assert_eq!(chains(&with_door(""), "weir").len(), 1);
+}
+
+#[test]
+fn heeds_browsers_before_it_asks_for_a_key() {
+    let rendered = with_door("cors: {origins: ['https://app.example'], max_age: 5m}\n");
+    let names: Vec<&Value> = all(&rendered, "http_filters")[0].as_array().unwrap().iter().map(|f| &f["name"]).collect();
+    let expected = ["header_mutation", "cors", "wasm", "router"].map(|name| format!("envoy.filters.http.{name}"));
+    assert_eq!(names, expected.iter().collect::<Vec<_>>());
+    let policy = &all(&rendered, "typed_per_filter_config")[0]["envoy.filters.http.cors"];
+    assert_eq!(policy["allow_origin_string_match"], json!([{"exact": "https://app.example"}]));
+    assert_eq!((&policy["max_age"], policy.get("allow_credentials")), (&json!("300"), None));
+    let routes = all(&chains(&rendered, "weir")[0], "routes")[0].as_array().unwrap();
+    assert!(routes.iter().all(|route| route.get("direct_response").is_none()), "Envoy heeds no browser along those");
+    assert!(all(&with_door(""), "typed_per_filter_config").is_empty());
+}
+
+#[test]
+fn keeps_from_the_filter_how_clients_come_in() {
+    let door = "tls: {cert_file: /tls/c, key_file: /tls/k}\ncors: {origins: ['*']}\ntrusted_proxies: [10.0.0.0/8]\n";
+    let rendered = with_door(door);
+    let configurations = all(&rendered, "configuration");
+    let told = configurations.iter().filter_map(|value| value["value"].as_str()).collect::<String>();
+    assert!(!["/tls", "cors", "10.0.0.0"].iter().any(|word| told.contains(word)), "{told}");
 }
 
 const REDIS: &str = "
@@ -161,7 +242,7 @@ redis:
 /// The rendered configuration with this `redis` section, and its cluster of Redis.
 fn with_redis(section: &str) -> (Value, Value) {
     let yaml = [REDIS, section].concat();
-    let rendered = bootstrap(&Site::new(config::yaml(&yaml).unwrap(), |_| true).unwrap(), "/weir.wasm").unwrap();
+    let rendered = whole(&Site::new(config::yaml(&yaml).unwrap(), |_| true).unwrap(), "/weir.wasm").unwrap();
     let clusters = rendered["static_resources"]["clusters"].as_array().unwrap();
     let cluster = clusters.iter().find(|cluster| cluster["name"] == "weir_redis").unwrap().clone();
     (rendered, cluster)

@@ -12,13 +12,14 @@ pub const NOTE: &str = "#";
 
 /// The value as a YAML document.
 pub fn write(value: &Value) -> String {
-    let mut yaml = Yaml { out: String::new(), anchored: Vec::new() };
+    let mut yaml = Yaml { out: String::new(), root: value, anchored: Vec::new() };
     yaml.block(value, 0);
     yaml.out
 }
 
 struct Yaml<'v> {
     out: String,
+    root: &'v Value,
     anchored: Vec<(&'v str, &'v Value)>,
 }
 
@@ -56,6 +57,7 @@ impl<'v> Yaml<'v> {
         match self.anchored.iter().find(|(anchored, _)| *anchored == key) {
             Some((_, first)) if *first == value => self.line(&[" *", name].concat()),
             Some(_) => self.child(value, depth + 1),
+            None if times(self.root, key, value) < 2 => self.child(value, depth + 1),
             None => {
                 self.anchored.push((key, value));
                 self.line(&[" &", name].concat());
@@ -115,6 +117,18 @@ impl<'v> Yaml<'v> {
     }
 }
 
+/// In how many places a member has this value.
+fn times(within: &Value, key: &str, value: &Value) -> usize {
+    match within {
+        Value::Object(members) => {
+            let here = usize::from(members.get(key) == Some(value));
+            here + members.values().map(|member| times(member, key, value)).sum::<usize>()
+        }
+        Value::Array(items) => items.iter().map(|item| times(item, key, value)).sum(),
+        _ => 0,
+    }
+}
+
 /// The value in flow style, if it is a scalar or short enough and holds nothing that needs lines of its own.
 fn on_one_line(value: &Value, depth: usize) -> Option<String> {
     let line = flow(value);
@@ -166,7 +180,8 @@ fn is_seconds(text: &str) -> bool {
 }
 
 /// Members that may be the same in several places, and the names of their anchors.
-const SHARED: [(&str, &str); 2] = [("vm_config", "vm"), ("filter_chains", "chains")];
+const SHARED: [(&str, &str); 4] =
+    [("vm_config", "vm"), ("filters", "filters"), ("route_config", "routes"), ("http_filters", "chain")];
 const WIDTH: usize = 112;
 
 #[cfg(test)]
@@ -181,7 +196,7 @@ mod tests {
             "a": [{"b": "20s", "on": true}, {"#": "why", "c": {}}],
             "first": {"vm_config": vm, "x": "@type: y"},
             "second": [{"vm_config": vm}],
-            "third": [{"filter_chains": [{"a": 1}]}, {"filter_chains": [{"a": 1}]}, {"filter_chains": [{"a": 2}]}],
+            "third": [{"filters": [{"a": 2}]}, {"filters": [{"a": 1}]}, {"filters": [{"a": 1}]}],
         });
         let expected = "a:
   - {b: 20s, \"on\": true}
@@ -198,10 +213,10 @@ first:
 second:
   - vm_config: *vm
 third:
-  - filter_chains: &chains
+  - filters: [{a: 2}]
+  - filters: &filters
       - {a: 1}
-  - filter_chains: *chains
-  - filter_chains: [{a: 2}]
+  - filters: *filters
 ";
         assert_eq!(write(&value), expected);
     }

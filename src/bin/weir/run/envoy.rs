@@ -1,8 +1,7 @@
 //! The Envoy process: started, watched, and stopped with its owner.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -106,20 +105,6 @@ impl Drop for Envoy {
     }
 }
 
-/// Whether `GET /health` at this address is answered with 200.
-pub fn answers(door: SocketAddr) -> bool {
-    let ask = || -> std::io::Result<bool> {
-        let mut connection = TcpStream::connect_timeout(&door, ANSWER)?;
-        connection.set_read_timeout(Some(ANSWER))?;
-        connection
-            .write_all(format!("GET /health HTTP/1.1\r\nhost: {door}\r\nconnection: close\r\n\r\n").as_bytes())?;
-        let mut status = [0; b"HTTP/1.1 200".len()];
-        connection.read_exact(&mut status)?;
-        Ok(status == *b"HTTP/1.1 200")
-    };
-    ask().unwrap_or(false)
-}
-
 fn read(stderr: ChildStderr, log: Arc<Mutex<Log>>) -> JoinHandle<()> {
     thread::spawn(move || {
         for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
@@ -151,5 +136,3 @@ fn lock(log: &Mutex<Log>) -> MutexGuard<'_, Log> {
 const KEPT: usize = 1000;
 /// Longer than Envoy takes to end with thousands of streams open.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A gateway on this machine that takes longer is not ready.
-const ANSWER: Duration = Duration::from_secs(1);

@@ -7,6 +7,7 @@ mod announce;
 mod envoy;
 mod find;
 mod inputs;
+mod probe;
 mod scratch;
 mod served;
 mod server;
@@ -23,11 +24,13 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use weir::config::{Admin, Config, Redis, Secret};
 
+use crate::certificate::Certificate;
 use crate::show;
 use crate::site::{Site, is_there, remedy};
 use envoy::Envoy;
 use inputs::Inputs;
 pub use inputs::version;
+use probe::Probe;
 use scratch::Scratch;
 use served::Served;
 use server::Server;
@@ -42,6 +45,8 @@ pub fn run(config: &Path, module: &str, concurrency: Option<u32>) -> Result<(), 
     if !Path::new(module).is_file() {
         return Err(format!("there is no filter at {module}: `make build` makes it, --wasm names another place"));
     }
+    let certificate = site.config.tls.as_ref().map(Certificate::read).transpose()?;
+    let probe = Probe::new(certificate.as_ref())?;
     try_ports(&site.config)?;
     let (server, news) = Server::start(site.config.redis.as_ref());
     news.iter().for_each(|news| eprintln!("{news}"));
@@ -53,8 +58,8 @@ pub fn run(config: &Path, module: &str, concurrency: Option<u32>) -> Result<(), 
     let drain = site.config.routing.total_timeout + MARGIN;
     let mut envoy = Envoy::start(&binary, &bootstrap, concurrency.unwrap_or_else(cores), drain)?;
     let door = reachable(site.config.listen);
-    if until_ready(&mut envoy, door, &stop)? == Outcome::Ready {
-        show(&announce::ready(&site, door));
+    if until_ready(&mut envoy, &probe, door, &stop)? == Outcome::Ready {
+        show(&announce::ready(&site, certificate.as_ref(), door));
         envoy.speak_up();
         let mut watch = Watch::new(config, &scratch, site, served, server, inputs);
         until_stopped(&mut envoy, &mut watch, &stop)?;
@@ -68,13 +73,13 @@ enum Outcome {
     Stopped,
 }
 
-fn until_ready(envoy: &mut Envoy, door: SocketAddr, stop: &AtomicBool) -> Result<Outcome, String> {
+fn until_ready(envoy: &mut Envoy, probe: &Probe, door: SocketAddr, stop: &AtomicBool) -> Result<Outcome, String> {
     let started = Instant::now();
     while !stop.load(Ordering::Relaxed) {
         if let Some(status) = envoy.ended() {
             return Err(format!("Envoy did not start ({status}). It says:\n{}", envoy.errors()));
         }
-        if envoy::answers(door) {
+        if probe.answers(door) {
             return Ok(Outcome::Ready);
         }
         if started.elapsed() > STARTUP {

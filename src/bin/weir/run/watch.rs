@@ -12,6 +12,7 @@ use super::prepare_redis;
 use super::scratch::Scratch;
 use super::served::Served;
 use super::server::Server;
+use crate::certificate::Certificate;
 use crate::site::Site;
 
 /// The configuration that runs, and what was seen of the one that may come.
@@ -80,6 +81,7 @@ impl<'w> Watch<'w> {
         if site.config.admin != self.site.config.admin {
             return Err("admin: another address takes a restart".to_owned());
         }
+        site.config.tls.as_ref().map(Certificate::read).transpose()?;
         let mut news = Vec::new();
         if let Some(redis) = &mut site.config.redis {
             prepare_redis(redis, self.scratch)?;
