@@ -55,6 +55,16 @@ fn check_reads_an_envoy_configuration_too() {
 }
 
 #[test]
+fn what_is_for_a_mesh_is_refused_elsewhere() {
+    let output = weir(&["render", "--for", "envoy", "--place", "sidecar"]);
+    assert_eq!(text(&output.stderr), "--place, --selector and --namespace are for Istio: add --for istio\n");
+    let output = weir(&["render", "--for", "istio"]);
+    assert!(text(&output.stderr).starts_with("listen: nobody outside the gateway's pod can reach 127.0.0.1:3000"));
+    let output = weir(&["render", "--for", "istio", "--place", "sidecar", "--selector", "app=shop"]);
+    assert!(text(&output.stdout).contains("\nkind: EnvoyFilter\n"), "{}", text(&output.stderr));
+}
+
+#[test]
 fn check_names_every_mistake() {
     let yaml = "vendors: [{name: a, kind: b}]\nmodels: [{name: m, serve: [{vendor: c}]}]\n";
     let output = with_config("bad", yaml, |path| weir(&["check", "--config", path.to_str().unwrap()]));

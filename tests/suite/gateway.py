@@ -35,6 +35,17 @@ def envoy():
     return str(found[0])
 
 
+OLDEST_ENVOY = ROOT / ".venv" / "envoy-1.39.3" / "envoy" / "_bin" / "envoy"
+"""What `make test` installs to see whether it takes what is printed."""
+
+
+def takes(binary, file):
+    """Whether an Envoy takes a configuration; if not, what it says."""
+    said = subprocess.run([binary, "--mode", "validate", "-c", file], cwd=ROOT, env={}, capture_output=True, text=True,
+                          timeout=60, check=False)
+    return said.returncode == 0 or said.stderr[-2000:]
+
+
 @dataclass
 class Response:
     """An answer, and whether it was told to the end."""

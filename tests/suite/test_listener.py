@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from conftest import Setting
-from gateway import CHAT, ROOT, V1, WEIR, envoy, read, told, until, wait_for_port
+from gateway import CHAT, OLDEST_ENVOY, ROOT, V1, WEIR, envoy, read, takes, told, until, wait_for_port
 from scripts import answer
 
 APP = "https://app.example"
@@ -308,6 +308,15 @@ def test_errors_and_pages_can_be_read(secure, method, path, key, status):
 def test_pages_may_not_ask_unless_it_is_said(gateway):
     response = preflight(gateway, APP)
     assert response.status in (401, 405) and not of_browsers(response)
+
+
+def test_the_oldest_envoy_takes_all_of_it(secure, tmp_path):
+    written, printed = tmp_path / "weir.yaml", tmp_path / "envoy.yaml"
+    written.write_text(yaml.safe_dump({**secure.config, "trusted_proxies": ["10.0.0.0/8", "::1"], "vendors": [
+        {"name": "echo", "kind": "echo"}], "models": [{"name": "echo", "serve": [{"vendor": "echo"}]}]}))
+    command = [WEIR, "render", "--for", "envoy", "--config", written]
+    printed.write_text(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    assert takes(OLDEST_ENVOY, printed) is True
 
 
 @pytest.fixture(scope="module")

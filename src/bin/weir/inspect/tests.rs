@@ -1,7 +1,7 @@
 //! What is printed is right, and every way to spoil it is found.
 
 use serde_json::{Value, json};
-use weir::config::{self, Secret};
+use weir::config::{self, Config, Secret};
 
 use super::problems;
 use crate::render;
@@ -40,10 +40,8 @@ const ROUTE: &str =
     "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/route_config/virtual_hosts/0/routes/1/route";
 const UPSTREAM: &str = "/static_resources/clusters/0/typed_extension_protocol_options/envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
-/// What is found after a member was changed, or, with null, taken out, of what is printed.
-fn found(place: &str, value: Value) -> String {
-    let site = site("");
-    let mut envoy = printed(&site);
+/// What is found after a member was changed, or, with null, taken out.
+fn found(mut envoy: Value, config: &Config, place: &str, value: Value) -> String {
     let (parent, member) = place.rsplit_once('/').unwrap();
     let parent = envoy.pointer_mut(parent).unwrap_or_else(|| panic!("{place}"));
     match (parent, value) {
@@ -53,11 +51,13 @@ fn found(place: &str, value: Value) -> String {
         (Value::Array(items), value) => items[member.parse::<usize>().unwrap()] = value,
         _ => panic!("{place}"),
     }
-    problems(&envoy, &site.config).to_string()
+    problems(&envoy, config).to_string()
 }
 
 #[test]
 fn every_piece_that_is_missing_is_named() {
+    let site = site("");
+    let good = printed(&site);
     let manager = |rest: &str| [MANAGER, rest].concat();
     let route = |rest: &str| [ROUTE, rest].concat();
     let upstream = |rest: &str| [UPSTREAM, rest].concat();
@@ -165,7 +165,7 @@ fn every_piece_that_is_missing_is_named() {
             "static_resources.listeners: none that clients can reach has the filter",
         ),
     ] {
-        let problems = found(&place, value);
+        let problems = found(good.clone(), &site.config, &place, value);
         assert!(problems.contains(said), "{place}: {problems:?} lacks {said:?}");
     }
 }

@@ -6,6 +6,7 @@
 //! switched on. The statistics' labels are the one thing that is left for such a patch.
 
 use std::fmt;
+use std::path::Path;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
@@ -177,7 +178,17 @@ fn file(secret: &Value) -> Value {
             secret.iter().filter(|(key, _)| *key != super::NOTE).map(|(key, value)| (key.clone(), value.clone())),
         );
     }
+    if let Some(source) = resource.pointer_mut("/generic_secret/secret") {
+        *source = joined(source.clone(), beside(source));
+    }
     yaml::write(&json!({"resources": [resource]})).into()
+}
+
+/// The folder of a file: a mounted secret is replaced there as a whole.
+fn beside(source: &Value) -> Value {
+    let file = source.get("filename").and_then(Value::as_str);
+    let folder = file.and_then(|file| Path::new(file).parent()?.to_str());
+    folder.map_or(json!({}), |folder| json!({"watched_directory": {"path": folder}}))
 }
 
 const NAME: &str = "weir";
@@ -236,7 +247,9 @@ models: [{name: m, serve: [{vendor: openai}, {vendor: claude}]}]
         let names: Vec<&String> = map["data"].as_object().unwrap().keys().collect();
         assert_eq!(names, ["vendor_openai.yaml", "vendor_claude.yaml", "weir_listener.yaml"]);
         let key: Value = serde_saphyr::from_str(map["data"]["vendor_openai.yaml"].as_str().unwrap()).unwrap();
-        assert_eq!(key["resources"][0]["generic_secret"]["secret"]["filename"], "/run/secrets/openai/key");
+        let source =
+            json!({"filename": "/run/secrets/openai/key", "watched_directory": {"path": "/run/secrets/openai"}});
+        assert_eq!(key["resources"][0]["generic_secret"]["secret"], source);
         let text = filter.to_string();
         for name in ["vendor_openai", "vendor_claude", "weir_listener"] {
             let path =

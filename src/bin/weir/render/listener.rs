@@ -51,38 +51,27 @@ pub fn inner_cluster() -> Value {
 /// The filter, then the router.
 fn manager(config: &Config, gateway: Value, routes: Value, peer: Peer<'_>) -> Value {
     let filters = [door::for_browsers(config), vec![gateway, router()]].concat();
-    let settings = joined(joined(door::origin(peer), door::bounds()), routes);
-    extension(
-        "envoy.filters.network.http_connection_manager",
-        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        joined(
-            identity(),
-            joined(
-                settings,
-                json!({
-                    "normalize_path": true,
-                    "merge_slashes": true,
-                    "path_with_escaped_slashes_action": "REJECT_REQUEST",
-                    "request_headers_timeout": "10s",
-                    "request_timeout": "120s",
-                    "stream_idle_timeout": seconds(silence(&config.routing)),
-                    "delayed_close_timeout": "0.1s",
-                    "local_reply_config": local_reply::as_json(),
-                    "http_filters": filters,
-                }),
-            ),
-        ),
-    )
-}
-
-fn identity() -> Value {
-    json!({
+    let settings = json!({
         "stat_prefix": "weir",
         "server_name": "weir",
         "generate_request_id": true,
         "preserve_external_request_id": true,
         "always_set_request_id_in_response": true,
-    })
+        "normalize_path": true,
+        "merge_slashes": true,
+        "path_with_escaped_slashes_action": "REJECT_REQUEST",
+        "request_headers_timeout": "10s",
+        "request_timeout": "120s",
+        "stream_idle_timeout": seconds(silence(&config.routing)),
+        "delayed_close_timeout": "0.1s",
+        "local_reply_config": local_reply::as_json(),
+        "http_filters": filters,
+    });
+    extension(
+        "envoy.filters.network.http_connection_manager",
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        joined(joined(settings, routes), joined(door::origin(peer), door::bounds())),
+    )
 }
 
 /// How long a stream may be silent where nothing better is known: the last resort against one that nobody will ever
