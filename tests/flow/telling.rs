@@ -260,6 +260,27 @@ fn the_page_needs_an_admin_where_the_file_says_so() {
 }
 
 #[test]
+fn the_page_says_what_is_under_way_and_what_is_spent() {
+    let budget = json!({"models": ["priced"], "budget_usd": {"hour": 0.5}});
+    let mut stage = Stage::with(&[("/keys/0", budget)]);
+    let mut client = stage.client(CHAT, ask("priced", ""));
+    client.attempt("first");
+    client.vendor_replies(200, JSON, &counted());
+    let own = client.aside();
+    assert!(page(&mut stage).contains("\napi_gateway_in_flight 1\n"));
+    stage.back(own).leaves();
+    stage.looks(|world| world.spare.give_back(world));
+    let page = page(&mut stage);
+    assert!(page.contains("\napi_gateway_in_flight 0\n"), "{page}");
+    let spent = r#"api_gateway_budget_used_ratio{role="key",of="all",window="hour"} 0.0036"#;
+    assert!(page.lines().any(|line| line == spent), "{page}");
+}
+
+fn page(stage: &mut Stage) -> String {
+    stage.arrive("GET", "/metrics", &[], b"").envoy_tells(200, b"").text().to_owned()
+}
+
+#[test]
 fn the_page_has_what_envoy_counts_and_what_records_say() {
     let budgets = json!({"budget_usd": {"day": 0.5, "month": 1}});
     let models = json!({"models": [{"name": "m", "serve": [{"vendor": "first"}], "price": {"input": 1, "output": 1}}]});

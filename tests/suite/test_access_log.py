@@ -1,12 +1,13 @@
 """One line for each request, whatever becomes of it: what stands in it, and what never does."""
 
 import json
+import socket
 import threading
 
 import pytest
 
 from conftest import KIND_OF, KINDS, Setting
-from gateway import CHAT, EMBED, V1, until
+from gateway import CHAT, EMBED, V1, chat, until
 from scripts import CLOSE, RESET, Gate, answer, cut, fail, gated, vectors
 
 COST = (11 * 2 + 7 * 10) / 1e6
@@ -103,6 +104,35 @@ def test_a_client_that_leaves(logged, stage):
     assert (line["status"], line["response_flags"], line["attempts"]) == (200, "DC", "logged-openai:cancelled")
     assert case.called() and "reason" not in line
     gate.open()
+
+
+def frame(kind, flags, payload, stream=1):
+    """A frame of HTTP/2."""
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+
+def literal(name, value):
+    """A header that no table of HPACK's knows."""
+    return b"\0" + b"".join(len(text).to_bytes(1, "big") + text.encode() for text in (name, value))
+
+
+def test_a_client_that_resets_its_stream_of_many(logged, stage):
+    """Over HTTP/2 a client leaves without closing its connection; that has a flag of its own."""
+    gate = Gate()
+    case = stage.case(logged_openai=gated("one two three", [gate]))
+    body = json.dumps(chat(case, "openai", stream=True)).encode()
+    headers = {":method": "POST", ":scheme": "http", ":path": V1, ":authority": "x", "x-api-key": logged.key,
+               "x-request-id": "a-reset", "content-length": str(len(body))}
+    with socket.create_connection(("127.0.0.1", logged.port), 10) as sock:
+        sock.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, b"", 0)
+                     + frame(1, 4, b"".join(literal(*header) for header in headers.items())) + frame(0, 1, body))
+        stream = sock.makefile("rb")
+        while (head := stream.read(9))[3] != 0:
+            stream.read(int.from_bytes(head[:3], "big"))
+        sock.sendall(frame(3, 0, (8).to_bytes(4, "big")))
+        line = logged.line("a-reset")
+    gate.open()
+    assert (line["response_flags"], line["attempts"]) == ("DR", "logged-openai:cancelled"), line
 
 
 @pytest.mark.parametrize("request_, status, reason", [

@@ -178,6 +178,17 @@ def test_the_page(metered):
     assert len(labels) == response.text.count("api_gateway_requests_total{")
 
 
+def test_what_is_under_way_is_seen(metered, stage):
+    gate = Gate()
+    stream = metered.stream(stage.case(metered_openai=gated("one two three", [gate])), "gpt-3.5-turbo")
+    stream.read(1)
+    assert metered.counted("api_gateway_in_flight") == 1
+    gate.open()
+    stream.read()
+    stream.close()
+    assert until(lambda: metered.counted("api_gateway_in_flight") == 0)
+
+
 def test_envoys_own_statistics_follow(metered):
     response = metered.send("GET", "/metrics?envoy=true")
     families = {family.name for family in text_string_to_metric_families(response.text)}
