@@ -7,12 +7,14 @@
 mod cache;
 mod door;
 mod limits;
+mod watch;
 
 use serde::{Deserialize, Serialize};
 
 pub use cache::{Cache, CacheRules, Normalise};
 pub use door::{Cors, Tls};
 pub use limits::{Bucket, Budget, Concurrent, Rules};
+pub use watch::{Log, Metrics, Tracing};
 
 use super::OnRedisFailure;
 use crate::unit::{Bytes, Span};
@@ -62,6 +64,15 @@ pub struct Written {
     /// How embeddings are made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embeddings: Option<Embeddings>,
+    /// What is logged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<Log>,
+    /// Where traces go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracing: Option<Tracing>,
+    /// Who sees metrics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Metrics>,
 }
 
 /// `embeddings`.

@@ -13,7 +13,7 @@ use super::door::{self, Peer};
 use super::layout::Layout;
 use super::plugin::Machine;
 use super::vendor::unlimited;
-use super::{extension, inside, joined, local_reply, route, router, seconds, socket};
+use super::{extension, inside, joined, local_reply, route, router, seconds, socket, watch};
 
 /// Both listeners.
 pub fn listeners(config: &Config, machine: &Machine, layout: &Layout, routes: &Value) -> [Value; 2] {
@@ -22,7 +22,7 @@ pub fn listeners(config: &Config, machine: &Machine, layout: &Layout, routes: &V
     let inner = json!([{"filters": [manager(Peer::Client)]}]);
     [
         json!({"name": "weir", "address": address, "filter_chains": chains(config, layout, manager)}),
-        json!({"name": INNER, "internal_listener": {}, "filter_chains": inner}),
+        json!({"name": INNER, "internal_listener": {}, "metadata": watch::inner(), "filter_chains": inner}),
     ]
 }
 
@@ -70,7 +70,9 @@ fn manager(config: &Config, gateway: Value, routes: Value, peer: Peer<'_>) -> Va
     extension(
         "envoy.filters.network.http_connection_manager",
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        joined(joined(settings, routes), joined(door::origin(peer), door::bounds())),
+        [settings, routes, door::origin(peer), door::bounds(), watch::access_log(config), watch::tracing(config)]
+            .into_iter()
+            .fold(json!({}), joined),
     )
 }
 

@@ -18,6 +18,7 @@ mod redis;
 mod route;
 mod tls;
 mod vendor;
+mod watch;
 mod yaml;
 
 use std::path::Path;
@@ -79,6 +80,7 @@ impl Parts {
         let theirs: Result<Vec<Value>, String> =
             config.vendors.iter().map(|vendor| vendor::cluster(vendor, &machine, layout)).collect();
         let mut clusters = [theirs?, vec![listener::inner_cluster(), admin::cluster(&config.admin)]].concat();
+        clusters.extend(watch::collector(config)?);
         if let Some(redis) = &config.redis {
             listeners.extend(redis::listeners(redis, &machine));
             clusters.extend(redis::clusters(redis)?);
