@@ -16,13 +16,15 @@ pub fn others(query: &str) -> Others {
 }
 
 /// Makes a client's request one for Envoy's statistics; the route exchanges the path and carries the query along. The
-/// client's own query goes, which would reach the admin interface, and so does its key.
+/// client's own query goes, which would reach the admin interface, and so do its key and what it would accept: Envoy also
+/// knows forms that are no text.
 pub fn request(others: Others) -> Vec<Effect> {
     let path = match others {
         Others::Dropped => "/metrics?usedonly&filter=^wasmcustom",
         Others::Kept => "/metrics?usedonly",
     };
-    let gone = ["accept-encoding", "authorization", "x-api-key"].map(|name| Effect::RequestHeader(name.into(), None));
+    let gone = ["accept", "accept-encoding", "authorization", "x-api-key"];
+    let gone = gone.map(|name| Effect::RequestHeader(name.into(), None));
     [Effect::RequestHeader(":path".into(), Some(path.into()))].into_iter().chain(gone).collect()
 }
 

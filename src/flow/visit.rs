@@ -212,8 +212,11 @@ impl Visit {
             w.key("merged").number(self.company as u64);
         }
         if let Some(usage) = &work.usage {
-            for (kind, tokens) in kinds(usage) {
-                w.key(["tokens_", kind].concat().as_str()).number(tokens);
+            for (name, (kind, tokens)) in TOKENS.into_iter().zip(kinds(usage)) {
+                // Most answers have no such parts.
+                if tokens > 0 || matches!(kind, "input" | "output") {
+                    w.key(name).number(tokens);
+                }
             }
         }
         if let Some(cost) = work.cost {
@@ -245,6 +248,10 @@ fn tokens(target: &Target, usage: &Usage) -> impl Iterator<Item = Effect> {
     counted.map(|(kind, tokens)| Effect::Add(Counter::Tokens(target.clone(), kind), tokens))
 }
 
+/// The members of a line for the [`kinds`] of tokens.
+const TOKENS: [&str; 5] =
+    ["tokens_input", "tokens_output", "tokens_cached_input", "tokens_cache_write", "tokens_reasoning"];
+
 /// Cached and written ones are parts of the input, reasoning is a part of the output.
 fn kinds(usage: &Usage) -> [(&'static str, u64); 5] {
     [
@@ -257,7 +264,8 @@ fn kinds(usage: &Usage) -> [(&'static str, u64); 5] {
 }
 
 fn millis(time: Duration) -> String {
-    let micros = time.as_micros();
+    // The division of 128 bits is slow in wasm, and no request takes that long.
+    let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     format!("{}.{:03}", micros / 1000, micros % 1000)
 }
 

@@ -37,7 +37,7 @@ fn an_answer_is_told_with_all_that_it_took() {
         json!({
             "time": 0, "status": 200, "request_id": "r-1", "method": "POST", "endpoint": CHAT, "key": "all",
             "tenant": "acme", "model": "priced", "vendor": "first", "served": "priced", "attempts": "first:ok",
-            "tokens_input": 1000, "tokens_output": 20, "tokens_cached_input": 400, "tokens_cache_write": 0,
+            "tokens_input": 1000, "tokens_output": 20, "tokens_cached_input": 400,
             "tokens_reasoning": 7, "cost_usd": 0.0018, "overhead_ms": 0.0, "vendor_ms": 2000.0,
         })
     );

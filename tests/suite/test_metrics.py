@@ -178,6 +178,16 @@ def test_the_page(metered):
     assert len(labels) == response.text.count("api_gateway_requests_total{")
 
 
+@pytest.mark.parametrize("accept", [
+    "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited",
+    "application/openmetrics-text;version=1.0.0", "application/json",
+])
+def test_a_scraper_that_would_rather_have_another_form(metered, accept):
+    response = metered.send("GET", "/metrics", headers=[("accept", accept), ("accept-encoding", "gzip")])
+    assert response.headers["content-type"].startswith("text/plain")
+    assert "\napi_gateway_requests_total{" in response.text
+
+
 def test_what_is_under_way_is_seen(metered, stage):
     gate = Gate()
     stream = metered.stream(stage.case(metered_openai=gated("one two three", [gate])), "gpt-3.5-turbo")
