@@ -6,7 +6,7 @@ WASM := target/wasm32-wasip1/release/weir.wasm
 SOURCES := $(shell find src -type f) Cargo.toml Cargo.lock .cargo/config.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run check test bench clean redis
+.PHONY: help setup build run check test bench stack clean redis
 
 help: ## list these verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -37,6 +37,9 @@ test: setup build check redis $(VENV)/.suite $(VENV)/.node .tools/bin/wasm-bindg
 bench: setup build $(VENV)/.suite ## measure the cost of a request against a bare Envoy
 	@command -v wrk >/dev/null || { echo 'bench needs the load generator wrk: apt-get install wrk'; exit 1; }
 	$(VENV)/bin/python tests/bench/bench.py
+
+stack: $(VENV)/.suite ## build and try docker-compose.yml, where there is a Docker engine
+	$(VENV)/bin/python -m pytest -c tests/pytest.ini tests/stack -rs
 
 dist/weir.wasm: $(SOURCES)
 	cargo build --release --lib --no-default-features --target wasm32-wasip1
