@@ -53,13 +53,13 @@ fn statuses() -> Vec<String> {
 
 /// Whether a quoted word is a path of this project, and not a pattern of paths.
 fn names_a_file(word: &str) -> bool {
-    let folders = ["src/", "tests/", "docs/", "envoy/", ".ci/"];
+    let folders = ["src/", "tests/", "docs/", "envoy/", "docker/", "observe/", ".ci/"];
     folders.iter().any(|folder| word.starts_with(folder)) && !word.contains(['<', '*', ' '])
 }
 
 fn pages() -> Vec<PathBuf> {
-    let mut pages = vec![root().join("README.md")];
-    for folder in ["docs", "docs/decisions"] {
+    let mut pages = Vec::new();
+    for folder in ["", "docs", "docs/decisions"] {
         let entries = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
         pages.extend(entries.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
     }
