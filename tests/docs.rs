@@ -37,6 +37,38 @@ fn the_page_of_the_api_is_complete() {
     }
 }
 
+#[test]
+fn the_chinese_pages_are_in_step() {
+    for (page, chinese) in [("README.md", "README.zh-CN.md"), ("docs/api.md", "docs/api.zh-CN.md")] {
+        let [page, chinese] = [page, chinese].map(|path| fs::read_to_string(root().join(path)).unwrap());
+        assert_eq!(code(&page), code(&chinese));
+        assert_eq!(rows(&page), rows(&chinese));
+        let headings = |page: &str| -> Vec<usize> {
+            prose(page).filter(|line| line.starts_with('#')).map(|line| line.matches('#').count()).collect()
+        };
+        assert_eq!(headings(&page), headings(&chinese));
+    }
+}
+
+/// The blocks of code of a page, which are the same in every language.
+fn code(page: &str) -> Vec<&str> {
+    page.split("```").skip(1).step_by(2).collect()
+}
+
+/// The lines of a page that are no code.
+fn prose(page: &str) -> impl Iterator<Item = &str> {
+    page.split("```").step_by(2).flat_map(str::lines)
+}
+
+/// What the rows of a page's tables are about, where that is a name or a number: endpoints, headers, statuses, metrics.
+fn rows(page: &str) -> Vec<String> {
+    prose(page)
+        .filter_map(|line| line.strip_prefix("| ")?.split(" | ").next())
+        .filter(|cell| cell.starts_with(|start: char| start == '`' || start.is_ascii_digit()))
+        .map(|cell| cell.replace('、', ", "))
+        .collect()
+}
+
 /// Every status that the code gives an answer of its own: in its refusals, and in the table of vendors' failures.
 fn statuses() -> Vec<String> {
     let sources =
