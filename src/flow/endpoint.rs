@@ -3,9 +3,9 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::chat::Task;
-use crate::config::{Config, Hop, Key};
+use crate::config::{Config, Key};
 use crate::flow::exchange::vendor_name;
-use crate::flow::{Reply, World, report, selection};
+use crate::flow::{Reply, World, report, scrape, selection};
 use crate::json::Writer;
 use crate::refusal::Refusal;
 
@@ -79,16 +79,10 @@ pub fn health(now: Duration) -> Reply {
 
 /// `GET /api/status`: what routing has learned of every model at every vendor.
 pub fn status(world: &World<'_>) -> Reply {
-    let mut known: Vec<&Hop> = Vec::new();
-    for hop in world.config.models.iter().flat_map(|model| &model.serve) {
-        if !known.iter().any(|other| other.vendor == hop.vendor && other.model == hop.model) {
-            known.push(hop);
-        }
-    }
     page(|w| {
         w.key("version").string(env!("CARGO_PKG_VERSION"));
         w.key("vendors").array(|w| {
-            for hop in known {
+            for hop in scrape::hops(world.config) {
                 w.object(|w| {
                     w.key("vendor").string(vendor_name(world.config, hop));
                     w.key("model").string(&hop.model);

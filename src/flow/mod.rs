@@ -27,8 +27,11 @@ pub mod load;
 pub mod party;
 pub mod pool;
 pub mod report;
+pub mod scrape;
 pub mod selection;
+pub mod trace;
 pub mod vendor;
+pub mod visit;
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -36,7 +39,7 @@ use std::time::Duration;
 
 use crate::auth;
 use crate::config::Config;
-use crate::metric::Counter;
+use crate::metric::{Counter, Histogram};
 use crate::redis;
 use crate::store::Store;
 use batch::Shelf;
@@ -178,6 +181,10 @@ pub enum Effect {
     Count(Counter),
     /// Count so much of something.
     Add(Counter, u64),
+    /// Note that something took so long.
+    Observe(Histogram, Duration),
+    /// Leave something in the stream's filter state, where Envoy's access log and its traces find it.
+    Property(&'static str, Vec<u8>),
     /// Tell the operator.
     Log(log::Level, String),
 }
@@ -249,6 +256,8 @@ pub struct World<'w> {
     pub head: fn() -> Head,
     /// Reads the number that [`Effect::Exchange`] remembered for this stream, if any.
     pub exchange: fn() -> Option<u64>,
+    /// Reads what Envoy says of a stream that is over: its response flags, a bit for each.
+    pub flags: fn() -> u64,
 }
 
 impl World<'_> {

@@ -128,20 +128,27 @@ impl Party {
 /// Makes the records of all parties of the configuration. A record's first writer cannot tell whether another was
 /// faster, so none is made under traffic.
 pub fn prepare(config: &Config, store: &dyn Store) {
-    let names = |role: &'static str, names: Vec<(&str, &Rc<Rules>)>| {
-        let limited = names.into_iter().filter(|(_, rules)| !rules.is_empty());
-        limited.map(move |(name, _)| ["limit/", role, ":", name].concat()).collect::<Vec<_>>()
-    };
-    let keys = names("key", config.keys.iter().map(|key| (key.name.as_str(), &key.rules)).collect());
-    let tenants = names("tenant", config.tenants.iter().map(|tenant| (tenant.name.as_str(), &tenant.rules)).collect());
-    let models = names("model", config.models.iter().map(|model| (model.name.as_str(), &model.rules)).collect());
-    let vendors = names("vendor", config.vendors.iter().map(|vendor| (vendor.name.as_str(), &vendor.rules)).collect());
-    let everybody = [keys, tenants, models, vendors, vec![GATEWAY.to_owned()]].concat();
-    for name in everybody {
+    let limited = configured(config).filter(|(.., rules)| !rules.is_empty());
+    let records = limited.map(|(role, name, _)| configured_record(role, name));
+    for name in records.chain([GATEWAY.to_owned()]) {
         if store.load(&name).0.is_none() {
             store.save(&name, &Ledger::default().render(), None);
         }
     }
+}
+
+/// Everybody in the configuration who may have limits: the word for its role, its name, its limits.
+pub fn configured(config: &Config) -> impl Iterator<Item = (&'static str, &str, &Rc<Rules>)> {
+    let keys = config.keys.iter().map(|key| (Role::Key.word(), key.name.as_str(), &key.rules));
+    let tenants = config.tenants.iter().map(|tenant| (Role::Tenant.word(), tenant.name.as_str(), &tenant.rules));
+    let models = config.models.iter().map(|model| (Role::Model.word(), model.name.as_str(), &model.rules));
+    let vendors = config.vendors.iter().map(|vendor| (Role::Vendor(0).word(), vendor.name.as_str(), &vendor.rules));
+    keys.chain(tenants).chain(models).chain(vendors)
+}
+
+/// The name of a configured party's record on this Envoy.
+pub fn configured_record(role: &str, name: &str) -> String {
+    ["limit/", role, ":", name].concat()
 }
 
 /// The record of the requests that this Envoy has in flight.

@@ -7,12 +7,14 @@ use super::consideration::consider;
 use super::departure::{dismiss, refuse, reply};
 use super::{Caller, EXPLAIN, Explain, Gateway, Stranger, gathering};
 use crate::chat::Request;
-use crate::config::{Config, Key};
+use crate::config::{Audience, Config, Key};
 use crate::flow::batch::Batch;
 use crate::flow::endpoint::{self, Serves};
 use crate::flow::identify::{self, Identity};
 use crate::flow::kept::Control;
 use crate::flow::load::Place;
+use crate::flow::scrape;
+use crate::flow::visit::{Own, Visit};
 use crate::flow::{Effect, Flow, Head, Headers, Part, Reads, Step, World};
 use crate::metric::Labels;
 use crate::redis::Reply;
@@ -22,42 +24,44 @@ use crate::refusal::{Refusal, Surface};
 struct Known {
     surface: Surface,
     key: Rc<Key>,
-    labels: Labels,
+    visit: Box<Visit>,
 }
 
 /// What the headers come to.
 pub(super) fn begin(end: bool, world: &mut World<'_>) -> Step<Gateway> {
     let head = world.head();
     let path = head.text(":path").unwrap_or_default();
-    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let (surface, method) = (Surface::of(path), head.text(":method").unwrap_or_default());
-    let labels = Labels::new(method, endpoint::label(path));
-    let served = check_headers(&head).and_then(|()| endpoint::find(method, path)).and_then(|serves| match serves {
-        Serves::Health => Ok(reply(endpoint::health(world.now()), labels.clone())),
-        // The query goes: Envoy would carry it into the admin interface's own.
-        Serves::Metrics => {
-            let effects = vec![Effect::RequestHeader(":path".into(), Some(path.to_owned().into()))];
-            Ok(Step::pass(Gateway::Passing(labels.clone()), effects))
+    let visit = Box::new(Visit::new(Labels::new(method, endpoint::label(path)), &head, world.now()));
+    let wants = match check_headers(&head).and_then(|()| endpoint::find(method, path)) {
+        Ok(wants) => wants,
+        Err(refusal) => return refuse(&refusal, surface, visit, Headers::new()),
+    };
+    match wants {
+        Serves::Health => return reply(endpoint::health(world.now()), visit),
+        Serves::Metrics if world.config.metrics == Audience::Everybody => return pass(visit, query),
+        Serves::Metrics | Serves::Models | Serves::Status | Serves::Asks(_) | Serves::Batch => {}
+    }
+    match identify::identify(&head, world) {
+        Err(refusal) => refuse(&refusal, surface, visit, Headers::new()),
+        Ok(Identity::Known(key)) => serve(wants, Known { surface, key, visit }, &head, end, world),
+        Ok(Identity::Unknown(digest)) => {
+            let effects = vec![identify::question(&digest)];
+            let stranger = Stranger { digest, wants, surface, visit };
+            let state = match end && wants.has_body() {
+                true => Gateway::IdentifyingWhole(stranger, Vec::new()),
+                false => Gateway::Identifying(stranger),
+            };
+            Step { effects, ..Step::hold(state) }
         }
-        Serves::Models | Serves::Status | Serves::Asks(_) | Serves::Batch => {
-            Ok(match identify::identify(&head, world)? {
-                Identity::Known(key) => {
-                    let known = Known { surface, key, labels: labels.clone() };
-                    serve(serves, known, &head, end, world)
-                }
-                Identity::Unknown(digest) => {
-                    let effects = vec![identify::question(&digest)];
-                    let stranger = Stranger { digest, wants: serves, surface, labels: labels.clone() };
-                    let state = match end && serves.has_body() {
-                        true => Gateway::IdentifyingWhole(stranger, Vec::new()),
-                        false => Gateway::Identifying(stranger),
-                    };
-                    Step { effects, ..Step::hold(state) }
-                }
-            })
-        }
-    });
-    served.unwrap_or_else(|refusal| refuse(&refusal, surface, labels, Headers::new()))
+    }
+}
+
+/// Asks Envoy's admin interface for its statistics.
+fn pass(visit: Box<Visit>, query: &str) -> Step<Gateway> {
+    let others = scrape::others(query);
+    Step::pass(Gateway::Passing(visit, others), scrape::request(others))
 }
 
 /// The next of the body.
@@ -82,11 +86,11 @@ pub(super) fn body(state: Gateway, part: Part, world: &mut World<'_>) -> Step<Ga
 
 /// Goes on with somebody of whom Redis said, or did not say, who it is.
 pub(super) fn introduce(stranger: Stranger, replies: Option<Vec<Reply>>, world: &mut World<'_>) -> Step<Gateway> {
-    let Stranger { digest, wants, surface, labels } = stranger;
+    let Stranger { digest, wants, surface, visit } = stranger;
     let (key, effects) = identify::conclude(digest, replies, world);
     let step = match key {
-        Ok(key) => serve(wants, Known { surface, key, labels }, &world.head(), false, world),
-        Err(refusal) => refuse(&refusal, surface, labels, Headers::new()),
+        Ok(key) => serve(wants, Known { surface, key, visit }, &world.head(), false, world),
+        Err(refusal) => refuse(&refusal, surface, visit, Headers::new()),
     };
     step.after(effects)
 }
@@ -125,16 +129,23 @@ fn check_headers(head: &Head) -> Result<(), Refusal> {
 
 /// What somebody gets whose key is known.
 fn serve(wants: Serves, known: Known, head: &Head, end: bool, world: &World<'_>) -> Step<Gateway> {
-    let Known { surface, key, labels } = known;
+    let Known { surface, key, mut visit } = known;
+    visit.key = Some(Rc::clone(&key));
     match wants {
-        Serves::Models => return reply(endpoint::models(world.config, &key), labels),
-        Serves::Status if key.admin => return reply(endpoint::status(world), labels),
-        Serves::Status => return refuse(&Refusal::admins_only(), surface, labels, Headers::new()),
+        Serves::Models => return reply(endpoint::models(world.config, &key), visit),
+        Serves::Status if key.admin => return reply(endpoint::status(world), visit),
+        Serves::Metrics if key.admin => {
+            let path = head.text(":path").unwrap_or_default();
+            return pass(visit, path.split_once('?').map_or("", |(_, query)| query));
+        }
+        Serves::Status | Serves::Metrics => {
+            return refuse(&Refusal::admins_only(), surface, visit, Headers::new());
+        }
         _ => {}
     }
     let explain = match Explain::wanted(head, &key) {
         Ok(explain) => explain,
-        Err(refusal) => return refuse(&refusal, surface, labels, Headers::new()),
+        Err(refusal) => return refuse(&refusal, surface, visit, Headers::new()),
     };
     let place = admit(wants, head, end, world.config).and_then(|()| match Place::take(world) {
         // Something may be kept for it.
@@ -142,9 +153,9 @@ fn serve(wants: Serves, known: Known, head: &Head, end: bool, world: &World<'_>)
         place => place.map(Some),
     });
     match place {
-        Err(refusal) => refuse(&refusal, surface, labels, Headers::new()),
+        Err(refusal) => refuse(&refusal, surface, visit, Headers::new()),
         Ok(place) => {
-            let caller = Caller { wants, surface, key, place, turn: None, control: Control::of(head), explain, labels };
+            let caller = Caller { wants, surface, key, place, turn: None, control: Control::of(head), explain, visit };
             let large = head.content_length().is_some_and(|length| length > world.config.limits.body_bytes as u64);
             Step::hold(if large { Gateway::Draining(caller, 0) } else { Gateway::Reading(caller) })
         }
@@ -152,7 +163,8 @@ fn serve(wants: Serves, known: Known, head: &Head, end: bool, world: &World<'_>)
 }
 
 /// Goes on with a request that is whole.
-fn read(caller: Caller, body: Vec<u8>, world: &mut World<'_>) -> Step<Gateway> {
+fn read(mut caller: Caller, body: Vec<u8>, world: &mut World<'_>) -> Step<Gateway> {
+    caller.visit.own = Own::Since(world.now());
     match caller.wants {
         Serves::Asks(task) => consider(caller, task, body, world),
         _ => gathering::begin(caller, body, world),
