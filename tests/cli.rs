@@ -40,6 +40,12 @@ fn check_praises_the_shipped_configuration() {
 }
 
 #[test]
+fn the_configuration_of_the_container_is_good() {
+    let output = weir(&["check", "--config", "docker/weir.yaml"]);
+    assert!(text(&output.stdout).starts_with("docker/weir.yaml is good"), "{}", text(&output.stderr));
+}
+
+#[test]
 fn check_names_every_mistake() {
     let yaml = "vendors: [{name: a, kind: b}]\nmodels: [{name: m, serve: [{vendor: c}]}]\n";
     let output = with_config("bad", yaml, |path| weir(&["check", "--config", path.to_str().unwrap()]));
