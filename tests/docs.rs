@@ -35,6 +35,38 @@ fn the_page_of_the_api_is_complete() {
 }
 
 #[test]
+fn the_chinese_pages_are_in_step() {
+    for (page, chinese) in [("README.md", "README.zh-CN.md"), ("docs/api.md", "docs/api.zh-CN.md")] {
+        let [page, chinese] = [page, chinese].map(|path| fs::read_to_string(root().join(path)).unwrap());
+        assert_eq!(code(&page), code(&chinese));
+        assert_eq!(rows(&page), rows(&chinese));
+        let headings = |page: &str| -> Vec<usize> {
+            prose(page).filter(|line| line.starts_with('#')).map(|line| line.matches('#').count()).collect()
+        };
+        assert_eq!(headings(&page), headings(&chinese));
+    }
+}
+
+/// The blocks of code of a page, which are the same in every language.
+fn code(page: &str) -> Vec<&str> {
+    page.split("```").skip(1).step_by(2).collect()
+}
+
+/// The lines of a page that are no code.
+fn prose(page: &str) -> impl Iterator<Item = &str> {
+    page.split("```").step_by(2).flat_map(str::lines)
+}
+
+/// What the rows of a page's tables are about, where that is a name or a number: endpoints, headers, statuses, metrics.
+fn rows(page: &str) -> Vec<String> {
+    prose(page)
+        .filter_map(|line| line.strip_prefix("| ")?.split(" | ").next())
+        .filter(|cell| cell.starts_with(|start: char| start == '`' || start.is_ascii_digit()))
+        .map(|cell| cell.replace('、', ", "))
+        .collect()
+}
+
+#[test]
 fn the_page_of_metrics_is_complete() {
     let page = fs::read_to_string(root().join("docs/metrics.md")).unwrap();
     for metric in METRICS {
@@ -66,13 +98,13 @@ fn statuses() -> Vec<String> {
 
 /// Whether a quoted word is a path of this project, and not a pattern of paths.
 fn names_a_file(word: &str) -> bool {
-    let folders = ["src/", "tests/", "docs/", "envoy/", ".ci/"];
+    let folders = ["src/", "tests/", "docs/", "envoy/", "docker/", "observe/", ".ci/"];
     folders.iter().any(|folder| word.starts_with(folder)) && !word.contains(['<', '*', ' '])
 }
 
 fn pages() -> Vec<PathBuf> {
-    let mut pages = vec![root().join("README.md")];
-    for folder in ["docs", "docs/decisions"] {
+    let mut pages = Vec::new();
+    for folder in ["", "docs", "docs/decisions"] {
         let entries = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
         pages.extend(entries.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
     }

@@ -382,7 +382,7 @@ impl Config {
 }
 
 /// The key that the shipped `weir.yaml` knows, so that the first request after a clone works. It stands in public, so
-/// its digest is only accepted while clients can connect from this machine alone.
+/// its digest is only accepted while clients can connect from this machine alone, or `demo_key` says that they can.
 pub const DEMO_KEY: &str = "weir-demo-key";
 
 #[cfg(test)]

@@ -294,7 +294,12 @@ fn the_demo_key_works_on_this_machine_alone() {
         let shown = problems(&config, Form::Rendered);
         assert_eq!(shown.is_empty(), fine, "{listen}");
         assert!(fine || shown.starts_with("keys[0].sha256: this is the demo key") && shown.contains("`weir key`"));
+        config["demo_key"] = json!("anywhere");
+        assert_eq!(problems(&config, Form::Rendered), "", "{listen}");
+        config["demo_key"] = json!("loopback");
     }
+    config["demo_key"] = json!("everywhere");
+    assert!(problems(&config, Form::File).starts_with("demo_key: unknown variant"));
 }
 
 #[cfg(not(target_family = "wasm"))]

@@ -49,6 +49,9 @@ pub struct Written {
     /// Who may ask.
     #[serde(default)]
     pub keys: Vec<Key>,
+    /// Where the demo key is taken.
+    #[serde(default, skip_serializing_if = "DemoKey::is_default")]
+    pub demo_key: DemoKey,
     /// How vendors are tried.
     #[serde(default)]
     pub routing: Routing,
@@ -73,6 +76,23 @@ pub struct Written {
     /// Who sees metrics.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<Metrics>,
+}
+
+/// `demo_key`: where the key that everybody knows may let somebody in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DemoKey {
+    /// Where `listen` is a loopback address.
+    #[default]
+    Loopback,
+    /// Everywhere: something else, such as a port published on a loopback address, keeps other machines out.
+    Anywhere,
+}
+
+impl DemoKey {
+    fn is_default(&self) -> bool {
+        *self == DemoKey::Loopback
+    }
 }
 
 /// `embeddings`.

@@ -19,6 +19,16 @@ def shipped():
     return yaml.safe_load(file.read_text())
 
 
+def test_the_container_runs_the_same_file(shipped):
+    """But for where it listens, its Redis and what follows from that."""
+    boxed = yaml.safe_load((ROOT / "docker" / "weir.yaml").read_text())
+    own = {"listen", "demo_key", "redis", "cache"}
+    left_to_defaults = {"routing", "limits"}
+    assert own <= boxed.keys() and not left_to_defaults & boxed.keys()
+    assert {name: boxed[name] for name in boxed.keys() - own} == {
+        name: shipped[name] for name in shipped.keys() - own - left_to_defaults}
+
+
 @pytest.fixture
 def demo(stage, launch, shipped, tmp_path):
     """Runs the shipped file, changed only in its ports, in a key for the suite, and as a test says."""

@@ -34,11 +34,15 @@ pub(super) fn keys(
 ) -> Option<Vec<Rc<Key>>> {
     let names: Vec<&str> = written.keys.iter().map(|key| key.name.as_str()).collect();
     check_names("keys", &names, PLAIN, problems);
+    let demo = match (written.demo_key, listen) {
+        (written::DemoKey::Loopback, Some(address)) if !address.ip().is_loopback() => Demo::Refused,
+        _ => Demo::Taken,
+    };
     let digests: Vec<_> = written
         .keys
         .iter()
         .enumerate()
-        .map(|(i, key)| problems.keep(format!("keys[{i}].sha256"), digest(&key.sha256, listen)))
+        .map(|(i, key)| problems.keep(format!("keys[{i}].sha256"), digest(&key.sha256, demo)))
         .collect();
     for (i, digest) in digests.iter().enumerate().filter(|(_, digest)| digest.is_some()) {
         if let Some(first) = digests.iter().position(|other| other == digest).filter(|first| *first < i) {
@@ -127,11 +131,17 @@ impl Config {
     }
 }
 
+/// Whether the demo key may be one of the keys.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Demo {
+    Taken,
+    Refused,
+}
+
 /// The text is not repeated: somebody may have put the key itself here.
-fn digest(text: &str, listen: Option<SocketAddr>) -> Result<[u8; 32], String> {
+fn digest(text: &str, demo: Demo) -> Result<[u8; 32], String> {
     let digest = from_hex(text).ok_or("must be 64 hex digits; `weir key` makes a key and prints them")?;
-    let elsewhere = listen.is_some_and(|address| !address.ip().is_loopback());
-    if elsewhere && digest == <[u8; 32]>::from(Sha256::digest(DEMO_KEY)) {
+    if demo == Demo::Refused && digest == <[u8; 32]>::from(Sha256::digest(DEMO_KEY)) {
         return Err("this is the demo key, which everybody knows: it is only taken while `listen` is a loopback \
                     address; make a key with `weir key`"
             .to_owned());
