@@ -125,19 +125,22 @@ impl Party {
     }
 }
 
+/// Everybody in the configuration who has limits.
+pub fn everybody(config: &Config) -> Vec<Party> {
+    let configured = |role, name: &str, rules: &Rc<Rules>| {
+        (!rules.is_empty()).then(|| Party { role, name: Name::Configured(name.to_owned()), rules: Rc::clone(rules) })
+    };
+    let keys = config.keys.iter().filter_map(|key| configured(Role::Key, &key.name, &key.rules));
+    let tenants = config.tenants.iter().filter_map(|tenant| configured(Role::Tenant, &tenant.name, &tenant.rules));
+    let models = config.models.iter().filter_map(|model| configured(Role::Model, &model.name, &model.rules));
+    let vendors = (0..config.vendors.len()).filter_map(|index| Party::vendor(index, config));
+    keys.chain(tenants).chain(models).chain(vendors).collect()
+}
+
 /// Makes the records of all parties of the configuration. A record's first writer cannot tell whether another was
 /// faster, so none is made under traffic.
 pub fn prepare(config: &Config, store: &dyn Store) {
-    let names = |role: &'static str, names: Vec<(&str, &Rc<Rules>)>| {
-        let limited = names.into_iter().filter(|(_, rules)| !rules.is_empty());
-        limited.map(move |(name, _)| ["limit/", role, ":", name].concat()).collect::<Vec<_>>()
-    };
-    let keys = names("key", config.keys.iter().map(|key| (key.name.as_str(), &key.rules)).collect());
-    let tenants = names("tenant", config.tenants.iter().map(|tenant| (tenant.name.as_str(), &tenant.rules)).collect());
-    let models = names("model", config.models.iter().map(|model| (model.name.as_str(), &model.rules)).collect());
-    let vendors = names("vendor", config.vendors.iter().map(|vendor| (vendor.name.as_str(), &vendor.rules)).collect());
-    let everybody = [keys, tenants, models, vendors, vec![GATEWAY.to_owned()]].concat();
-    for name in everybody {
+    for name in everybody(config).iter().map(Party::record).chain([GATEWAY.to_owned()]) {
         if store.load(&name).0.is_none() {
             store.save(&name, &Ledger::default().render(), None);
         }
