@@ -3,9 +3,9 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::chat::Task;
-use crate::config::{Config, Hop, Key};
+use crate::config::{Config, Key};
+use crate::flow::Reply;
 use crate::flow::exchange::vendor_name;
-use crate::flow::{Reply, World, report, selection};
 use crate::json::Writer;
 use crate::refusal::Refusal;
 
@@ -18,7 +18,7 @@ pub enum Serves {
     Batch,
     /// The list of models.
     Models,
-    /// What is known of the vendors, for admins.
+    /// What is known of vendors, limits, kept answers and the last hours, for admins.
     Status,
     /// The health page.
     Health,
@@ -67,35 +67,11 @@ pub fn label(path: &str) -> &'static str {
 
 /// `GET /health`
 pub fn health(now: Duration) -> Reply {
-    /// The last second that the format can name.
-    const LAST: Duration = Duration::from_secs(253_402_300_799);
-    let timestamp = humantime::format_rfc3339_millis(UNIX_EPOCH + now.min(LAST)).to_string();
+    let timestamp = timestamp(now);
     page(|w| {
         w.key("status").string("healthy");
         w.key("timestamp").string(&timestamp);
         w.key("version").string(env!("CARGO_PKG_VERSION"));
-    })
-}
-
-/// `GET /api/status`: what routing has learned of every model at every vendor.
-pub fn status(world: &World<'_>) -> Reply {
-    let mut known: Vec<&Hop> = Vec::new();
-    for hop in world.config.models.iter().flat_map(|model| &model.serve) {
-        if !known.iter().any(|other| other.vendor == hop.vendor && other.model == hop.model) {
-            known.push(hop);
-        }
-    }
-    page(|w| {
-        w.key("version").string(env!("CARGO_PKG_VERSION"));
-        w.key("vendors").array(|w| {
-            for hop in known {
-                w.object(|w| {
-                    w.key("vendor").string(vendor_name(world.config, hop));
-                    w.key("model").string(&hop.model);
-                    selection::view(w, &report::known(hop, world.config, world.store), world);
-                });
-            }
-        });
     })
 }
 
@@ -117,7 +93,15 @@ pub fn models(config: &Config, key: &Key) -> Reply {
     })
 }
 
-fn page(fill: impl FnOnce(&mut Writer)) -> Reply {
+/// A time since the Unix epoch as RFC 3339 has it: `2024-01-01T12:00:00.000Z`.
+pub fn timestamp(time: Duration) -> String {
+    /// The last second that the format can name.
+    const LAST: Duration = Duration::from_secs(253_402_300_799);
+    humantime::format_rfc3339_millis(UNIX_EPOCH + time.min(LAST)).to_string()
+}
+
+/// A page of JSON.
+pub fn page(fill: impl FnOnce(&mut Writer)) -> Reply {
     let mut w = Writer::default();
     w.object(fill);
     Reply { status: 200, headers: vec![("content-type", "application/json".into())], body: w.finish() }

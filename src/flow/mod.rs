@@ -15,6 +15,7 @@ pub mod bill;
 pub mod books;
 pub mod bridge;
 pub mod call;
+pub mod chronicle;
 mod denial;
 pub mod echo;
 pub mod endpoint;
@@ -28,7 +29,9 @@ pub mod party;
 pub mod pool;
 pub mod report;
 pub mod selection;
+pub mod status;
 pub mod vendor;
+pub mod visit;
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -36,6 +39,7 @@ use std::time::Duration;
 
 use crate::auth;
 use crate::config::Config;
+use crate::history::History;
 use crate::metric::Counter;
 use crate::redis;
 use crate::store::Store;
@@ -239,6 +243,8 @@ pub struct World<'w> {
     pub pools: &'w Pools,
     /// How much of answers the batches on this worker hold.
     pub shelf: &'w Shelf,
+    /// What this worker has seen lately and has yet to write.
+    pub history: &'w History,
     /// Draws a random number.
     pub random: fn() -> u64,
     /// When the event happens, once somebody has asked.
@@ -247,6 +253,8 @@ pub struct World<'w> {
     pub clock: fn() -> Duration,
     /// Reads the headers that the event is about, all at once.
     pub head: fn() -> Head,
+    /// Whether Redis is there, as far as this worker knows; asked only where one is configured.
+    pub redis: fn() -> redis::Presence,
     /// Reads the number that [`Effect::Exchange`] remembered for this stream, if any.
     pub exchange: fn() -> Option<u64>,
 }

@@ -14,7 +14,7 @@
 //! its last second with it. Nothing of a prompt, an answer or a key is ever in it: of a key its name, of a model its
 //! configured name, and every text is cut to a length.
 //!
-//! Everything is bounded: 228 sums of 233 bytes, and refusals of at most some 30 KB, per Envoy.
+//! Everything is bounded: 228 sums of 241 bytes, and refusals of at most some 30 KB, per Envoy.
 
 mod counts;
 mod latency;

@@ -101,6 +101,7 @@ impl RootContext for Root {
         let news = worker::with_world(self.id, Head::default, |world| {
             world.spare.give_back(world);
             world.books.close(world.store, world.now());
+            world.history.write(world.store, world.now());
             let mut news = flight::look(world);
             news.extend(pool::look(world));
             news

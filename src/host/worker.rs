@@ -19,6 +19,7 @@ use crate::flow::flight::{Flights, Stream};
 use crate::flow::load::Spare;
 use crate::flow::pool::Pools;
 use crate::flow::{Head, World, kept, party, report};
+use crate::history::{self, History};
 use crate::host::redis;
 use crate::store::Store;
 
@@ -38,6 +39,7 @@ pub struct Worker {
     flights: Flights,
     pools: Pools,
     shelf: Shelf,
+    history: History,
     keys: auth::Memory,
     counters: HashMap<String, u32>,
 }
@@ -47,14 +49,16 @@ pub fn configure(config: Config) {
     party::prepare(&config, &SharedData);
     kept::prepare(&config, &SharedData);
     report::prepare(&config, &SharedData);
+    history::prepare(&SharedData, clock());
     WORKER.with_borrow_mut(|slot| {
         let config = Rc::new(config);
         match slot {
             Some(worker) => worker.config = config,
             None => {
                 let exchanges = Exchanges::new(clock().as_nanos() as u64);
-                let (books, spare, flights, pools, shelf, keys, counters) = Default::default();
-                *slot = Some(Worker { config, exchanges, books, spare, flights, pools, shelf, keys, counters });
+                let (books, spare, flights, pools, shelf, history, keys, counters) = Default::default();
+                *slot =
+                    Some(Worker { config, exchanges, books, spare, flights, pools, shelf, history, keys, counters });
             }
         }
     });
@@ -63,7 +67,7 @@ pub fn configure(config: Config) {
 /// Runs `step` with what it may look at; `None` before the configuration is here.
 pub fn with_world<R>(stream: Stream, head: fn() -> Head, step: impl FnOnce(&mut World<'_>) -> R) -> Option<R> {
     WORKER.with_borrow_mut(|slot| {
-        let Worker { config, exchanges, books, spare, flights, pools, shelf, keys, .. } = slot.as_mut()?;
+        let Worker { config, exchanges, books, spare, flights, pools, shelf, history, keys, .. } = slot.as_mut()?;
         let (store, moment) = (&SharedData, OnceCell::new());
         Some(step(&mut World {
             config,
@@ -76,6 +80,8 @@ pub fn with_world<R>(stream: Stream, head: fn() -> Head, step: impl FnOnce(&mut 
             spare,
             pools,
             shelf,
+            history,
+            redis: redis::presence,
             random,
             moment,
             clock,

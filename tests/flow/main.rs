@@ -19,6 +19,8 @@ mod limits;
 mod routing;
 #[cfg(test)]
 mod stage;
+#[cfg(test)]
+mod status;
 
 use stage::{Stage, ask, chunk, completion, error};
 

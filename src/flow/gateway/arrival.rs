@@ -13,7 +13,8 @@ use crate::flow::endpoint::{self, Serves};
 use crate::flow::identify::{self, Identity};
 use crate::flow::kept::Control;
 use crate::flow::load::Place;
-use crate::flow::{Effect, Flow, Head, Headers, Part, Reads, Step, World};
+use crate::flow::visit::Visit;
+use crate::flow::{Effect, Flow, Head, Headers, Part, Reads, Step, World, status};
 use crate::metric::Labels;
 use crate::redis::Reply;
 use crate::refusal::{Refusal, Surface};
@@ -22,7 +23,7 @@ use crate::refusal::{Refusal, Surface};
 struct Known {
     surface: Surface,
     key: Rc<Key>,
-    labels: Labels,
+    visit: Visit,
 }
 
 /// What the headers come to.
@@ -32,22 +33,24 @@ pub(super) fn begin(end: bool, world: &mut World<'_>) -> Step<Gateway> {
     let path = path.split_once('?').map_or(path, |(path, _)| path);
     let (surface, method) = (Surface::of(path), head.text(":method").unwrap_or_default());
     let labels = Labels::new(method, endpoint::label(path));
+    let began = world.now();
+    let visit = || Visit::new(labels.clone(), began);
     let served = check_headers(&head).and_then(|()| endpoint::find(method, path)).and_then(|serves| match serves {
-        Serves::Health => Ok(reply(endpoint::health(world.now()), labels.clone())),
+        Serves::Health => Ok(reply(endpoint::health(world.now()), visit())),
         // The query goes: Envoy would carry it into the admin interface's own.
         Serves::Metrics => {
             let effects = vec![Effect::RequestHeader(":path".into(), Some(path.to_owned().into()))];
-            Ok(Step::pass(Gateway::Passing(labels.clone()), effects))
+            Ok(Step::pass(Gateway::Passing(visit()), effects))
         }
         Serves::Models | Serves::Status | Serves::Asks(_) | Serves::Batch => {
             Ok(match identify::identify(&head, world)? {
                 Identity::Known(key) => {
-                    let known = Known { surface, key, labels: labels.clone() };
+                    let known = Known { surface, key, visit: visit() };
                     serve(serves, known, &head, end, world)
                 }
                 Identity::Unknown(digest) => {
                     let effects = vec![identify::question(&digest)];
-                    let stranger = Stranger { digest, wants: serves, surface, labels: labels.clone() };
+                    let stranger = Stranger { digest, wants: serves, surface, visit: visit() };
                     let state = match end && serves.has_body() {
                         true => Gateway::IdentifyingWhole(stranger, Vec::new()),
                         false => Gateway::Identifying(stranger),
@@ -57,7 +60,7 @@ pub(super) fn begin(end: bool, world: &mut World<'_>) -> Step<Gateway> {
             })
         }
     });
-    served.unwrap_or_else(|refusal| refuse(&refusal, surface, labels, Headers::new()))
+    served.unwrap_or_else(|refusal| refuse(&refusal, surface, visit(), Headers::new()))
 }
 
 /// The next of the body.
@@ -82,11 +85,11 @@ pub(super) fn body(state: Gateway, part: Part, world: &mut World<'_>) -> Step<Ga
 
 /// Goes on with somebody of whom Redis said, or did not say, who it is.
 pub(super) fn introduce(stranger: Stranger, replies: Option<Vec<Reply>>, world: &mut World<'_>) -> Step<Gateway> {
-    let Stranger { digest, wants, surface, labels } = stranger;
+    let Stranger { digest, wants, surface, visit } = stranger;
     let (key, effects) = identify::conclude(digest, replies, world);
     let step = match key {
-        Ok(key) => serve(wants, Known { surface, key, labels }, &world.head(), false, world),
-        Err(refusal) => refuse(&refusal, surface, labels, Headers::new()),
+        Ok(key) => serve(wants, Known { surface, key, visit }, &world.head(), false, world),
+        Err(refusal) => refuse(&refusal, surface, visit, Headers::new()),
     };
     step.after(effects)
 }
@@ -125,16 +128,17 @@ fn check_headers(head: &Head) -> Result<(), Refusal> {
 
 /// What somebody gets whose key is known.
 fn serve(wants: Serves, known: Known, head: &Head, end: bool, world: &World<'_>) -> Step<Gateway> {
-    let Known { surface, key, labels } = known;
+    let Known { surface, key, mut visit } = known;
+    visit.key = Some(Rc::clone(&key));
     match wants {
-        Serves::Models => return reply(endpoint::models(world.config, &key), labels),
-        Serves::Status if key.admin => return reply(endpoint::status(world), labels),
-        Serves::Status => return refuse(&Refusal::admins_only(), surface, labels, Headers::new()),
+        Serves::Models => return reply(endpoint::models(world.config, &key), visit),
+        Serves::Status if key.admin => return reply(status::page(world), visit),
+        Serves::Status => return refuse(&Refusal::admins_only(), surface, visit, Headers::new()),
         _ => {}
     }
     let explain = match Explain::wanted(head, &key) {
         Ok(explain) => explain,
-        Err(refusal) => return refuse(&refusal, surface, labels, Headers::new()),
+        Err(refusal) => return refuse(&refusal, surface, visit, Headers::new()),
     };
     let place = admit(wants, head, end, world.config).and_then(|()| match Place::take(world) {
         // Something may be kept for it.
@@ -142,9 +146,9 @@ fn serve(wants: Serves, known: Known, head: &Head, end: bool, world: &World<'_>)
         place => place.map(Some),
     });
     match place {
-        Err(refusal) => refuse(&refusal, surface, labels, Headers::new()),
+        Err(refusal) => refuse(&refusal, surface, visit, Headers::new()),
         Ok(place) => {
-            let caller = Caller { wants, surface, key, place, turn: None, control: Control::of(head), explain, labels };
+            let caller = Caller { wants, surface, key, place, turn: None, control: Control::of(head), explain, visit };
             let large = head.content_length().is_some_and(|length| length > world.config.limits.body_bytes as u64);
             Step::hold(if large { Gateway::Draining(caller, 0) } else { Gateway::Reading(caller) })
         }

@@ -40,7 +40,7 @@ fn explain(caller: Caller, selection: &Selection, world: &World<'_>) -> Step<Gat
         place.leave(world);
     }
     let headers = vec![("content-type", "application/json".into())];
-    reply(flow::Reply { status: 200, headers, body: selection.explain(world) }, caller.labels)
+    reply(flow::Reply { status: 200, headers, body: selection.explain(world) }, caller.visit)
 }
 
 /// What Redis said of kept answers and of the limits, or did not.
@@ -65,10 +65,10 @@ fn read(
     world: &World<'_>,
 ) -> Result<(Request, usize, Selection), Refusal> {
     let request = Request::read(task, body)?;
-    caller.labels.model = "other".to_owned();
+    caller.visit.labels.model = "other".to_owned();
     let found = world.config.model(request.model());
     let (index, model) = found.ok_or_else(|| Refusal::unknown_model(request.model()))?;
-    caller.labels.model.clone_from(&model.name);
+    caller.visit.labels.model.clone_from(&model.name);
     permit(&caller.key, index, model)?;
     let candidates = Plan::candidates(world.config, &caller.key, model, &request)?;
     let selection = select(candidates, &caller.key, model, &request, world);
@@ -124,8 +124,8 @@ fn forward(
     let copy = memo.map_or(Copied::Nothing, |_| Copied::Wanted(most));
     let exchange =
         Exchange { request, plan: plan.without(admitted.hop), attempts: Vec::new(), tokens: claim.tokens, copy };
-    caller.labels.vendor = vendor_name(world.config, exchange.plan.first()).to_owned();
-    let mut effects = vec![Effect::Route(caller.labels.vendor.clone())];
+    caller.visit.labels.vendor = vendor_name(world.config, exchange.plan.first()).to_owned();
+    let mut effects = vec![Effect::Route(caller.visit.labels.vendor.clone())];
     if let Some(retries) = exchange.plan.retries() {
         effects.push(Effect::RequestHeader("x-envoy-max-retries".into(), Some(retries.to_string().into())));
         effects.push(Effect::RequestHeader("x-envoy-retry-on".into(), Some("reset".into())));

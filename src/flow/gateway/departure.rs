@@ -16,8 +16,9 @@ use crate::flow::bill::Bill;
 use crate::flow::exchange::{Exchange, Outcome, Source, Spent, vendor_name};
 use crate::flow::flight::{News, hand_over, land};
 use crate::flow::kept;
+use crate::flow::visit::Visit;
 use crate::flow::{Effect, Headers, Reply, Step, Text, World, report};
-use crate::metric::{Counter, Labels, Rung};
+use crate::metric::{Counter, Rung};
 use crate::refusal::{Again, Refusal, Surface};
 
 /// What the client gets when Envoy has a response: the vendor's answer, or the reason why there is none.
@@ -37,11 +38,11 @@ pub(super) fn answer(mut forwarded: Box<Forwarded>, world: &mut World<'_>) -> St
     let refusal = match exchange.last() {
         None => interrupted(head().status(), config),
         Some(last) => {
-            vendor_name(config, &last.hop).clone_into(&mut forwarded.caller.labels.vendor);
+            vendor_name(config, &last.hop).clone_into(&mut forwarded.caller.visit.labels.vendor);
             match &last.outcome {
                 Outcome::Failed(failure) => failure.refusal.clone(),
                 Outcome::Answered | Outcome::Pending => {
-                    forwarded.caller.labels.status = 200;
+                    forwarded.caller.visit.labels.status = 200;
                     let conversation = Conversation::of(&exchange.request, &forwarded.caller.key, config);
                     let went = conversation.map(|conversation| (conversation, last.hop.clone()));
                     headers.extend(price_tag(exchange));
@@ -71,9 +72,9 @@ pub(super) fn interrupt(state: Gateway, world: &mut World<'_>) -> Step<Gateway> 
     let (head, config) = (world.head, world.config);
     let refusal = || interrupted(head().status(), config);
     match state {
-        Gateway::Identifying(Stranger { surface, labels, .. })
-        | Gateway::IdentifyingWhole(Stranger { surface, labels, .. }, _) => {
-            refuse(&refusal(), surface, labels, Headers::new())
+        Gateway::Identifying(Stranger { surface, visit, .. })
+        | Gateway::IdentifyingWhole(Stranger { surface, visit, .. }, _) => {
+            refuse(&refusal(), surface, visit, Headers::new())
         }
         Gateway::Reading(caller) | Gateway::Draining(caller, _) => dismiss(&refusal(), caller, Headers::new(), world),
         Gateway::Gathering(gathering) => gathering::interrupt(*gathering, &refusal(), world),
@@ -86,13 +87,13 @@ pub(super) fn interrupt(state: Gateway, world: &mut World<'_>) -> Step<Gateway> 
 pub(super) fn close(state: Gateway, world: &mut World<'_>) -> Vec<Effect> {
     let (mut caller, status, mut effects) = match state {
         Gateway::Fresh | Gateway::Closed => return Vec::new(),
-        Gateway::Ended(labels) => return vec![Effect::Count(Counter::Request(labels))],
-        Gateway::Passing(labels) => {
-            return vec![Effect::Count(Counter::Request(Labels { status: LEFT, ..labels }))];
+        Gateway::Ended(visit) => {
+            let status = visit.labels.status;
+            return visit.over(status, world);
         }
-        Gateway::Identifying(Stranger { labels, .. }) | Gateway::IdentifyingWhole(Stranger { labels, .. }, _) => {
-            return vec![Effect::Count(Counter::Request(Labels { status: LEFT, ..labels }))];
-        }
+        Gateway::Passing(visit)
+        | Gateway::Identifying(Stranger { visit, .. })
+        | Gateway::IdentifyingWhole(Stranger { visit, .. }, _) => return visit.over(LEFT, world),
         Gateway::Reading(caller) | Gateway::Draining(caller, _) => (caller, LEFT, Vec::new()),
         Gateway::Following(permitted) => {
             if let Some(memo) = permitted.memo {
@@ -128,7 +129,7 @@ pub(super) fn close(state: Gateway, world: &mut World<'_>) -> Vec<Effect> {
         }
     };
     effects.extend(hand_on(&mut caller, world));
-    effects.push(Effect::Count(Counter::Request(Labels { status, ..caller.labels })));
+    effects.extend(caller.visit.over(status, world));
     effects
 }
 
@@ -149,13 +150,14 @@ fn pass_on(caller: &mut Caller, world: &World<'_>) -> Option<Effect> {
 /// Refuses a request that has a place.
 pub(super) fn dismiss(refusal: &Refusal, mut caller: Caller, headers: Headers, world: &World<'_>) -> Step<Gateway> {
     let turn = hand_on(&mut caller, world);
-    let mut step = refuse(refusal, caller.surface, caller.labels, headers);
+    let mut step = refuse(refusal, caller.surface, caller.visit, headers);
     step.effects.extend(turn);
     step
 }
 
 /// Refuses a request that has none.
-pub(super) fn refuse(refusal: &Refusal, surface: Surface, labels: Labels, mut headers: Headers) -> Step<Gateway> {
+pub(super) fn refuse(refusal: &Refusal, surface: Surface, mut visit: Visit, mut headers: Headers) -> Step<Gateway> {
+    visit.reason = Some(refusal.reason);
     headers.push(("content-type", "application/json".into()));
     if let Some(wait) = refusal.retry_after {
         let millis = wait.as_micros().div_ceil(1000);
@@ -170,12 +172,13 @@ pub(super) fn refuse(refusal: &Refusal, surface: Surface, labels: Labels, mut he
     if let Some(allow) = refusal.allow {
         headers.push(("allow", allow.into()));
     }
-    reply(Reply { status: refusal.status, headers, body: refusal.body(surface) }, labels)
+    reply(Reply { status: refusal.status, headers, body: refusal.body(surface) }, visit)
 }
 
 /// Answers a client.
-pub(super) fn reply(reply: Reply, labels: Labels) -> Step<Gateway> {
-    Step::reply(Gateway::Ended(Labels { status: reply.status, ..labels }), reply)
+pub(super) fn reply(reply: Reply, mut visit: Visit) -> Step<Gateway> {
+    visit.labels.status = reply.status;
+    Step::reply(Gateway::Ended(visit), reply)
 }
 
 /// No vendor answered: a kept answer is better than none, be it stale.
@@ -256,10 +259,11 @@ fn interrupted(status: u16, config: &Config) -> Refusal {
 
 /// The end of a request that went out: what it came to is settled.
 fn settle(forwarded: Forwarded, world: &mut World<'_>) -> (Caller, u16, Vec<Effect>) {
-    let Forwarded { caller, exchange, claim, admitted, .. } = forwarded;
-    let status = caller.labels.status;
+    let Forwarded { mut caller, exchange, claim, admitted, .. } = forwarded;
+    let status = caller.visit.labels.status;
     let Some(mut exchange) = world.exchanges.close(exchange) else { return (caller, status, Vec::new()) };
     report::closed(&mut exchange, world);
+    caller.visit.settled(&exchange, world.config);
     let mut effects = unmetered(&exchange, world.config);
     let attempts: Vec<usize> = exchange.attempts.iter().map(|attempt| attempt.hop.vendor).collect();
     effects.extend(admitted.settle(&Bill::of(&exchange), &attempts, &claim, world));

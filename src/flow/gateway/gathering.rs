@@ -47,7 +47,7 @@ fn go_on(mut gathering: Gathering, world: &World<'_>) -> Step<Gateway> {
             place.leave(world);
         }
         let headers = vec![("content-type", "application/json".into())];
-        return reply(Reply { status: 200, headers, body: batch.finish(world) }, caller.labels);
+        return reply(Reply { status: 200, headers, body: batch.finish(world) }, caller.visit);
     }
     let effects = calls.into_iter().map(Effect::Call).collect();
     Step { effects, ..Step::hold(Gateway::Gathering(Box::new(gathering))) }

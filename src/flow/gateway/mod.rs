@@ -43,9 +43,9 @@ use crate::flow::flight::{Lease, News};
 use crate::flow::kept::{Control, Memo};
 use crate::flow::load::Place;
 use crate::flow::pool::Kind;
+use crate::flow::visit::Visit;
 use crate::flow::{Effect, Flow, Head, Part, Reads, Step, World};
 use crate::limit::Claim;
-use crate::metric::Labels;
 use crate::redis::Reply;
 use crate::refusal::{Refusal, Surface};
 use crate::route::Plan;
@@ -78,9 +78,9 @@ pub enum Gateway {
     /// A vendor's answer is on its way to the client.
     Answering(Box<Forwarded>),
     /// The request is with Envoy's admin interface.
-    Passing(Labels),
+    Passing(Visit),
     /// The client has an answer of Weir's own, or is getting Envoy's.
-    Ended(Labels),
+    Ended(Visit),
     /// All is settled.
     #[default]
     Closed,
@@ -98,7 +98,7 @@ pub struct Caller {
     turn: Option<Kind>,
     control: Control,
     explain: Explain,
-    labels: Labels,
+    visit: Visit,
 }
 
 /// Whether the choice of the vendor is to be explained.
@@ -134,7 +134,7 @@ pub struct Stranger {
     digest: Digest,
     wants: Serves,
     surface: Surface,
-    labels: Labels,
+    visit: Visit,
 }
 
 /// A request that its caller may make, and that somebody can answer.
@@ -207,8 +207,9 @@ impl Flow for Gateway {
     fn response_head(self, _: bool, world: &mut World<'_>) -> Step<Gateway> {
         match self {
             Gateway::Forwarded(forwarded) => departure::answer(forwarded, world),
-            Gateway::Passing(labels) => {
-                Step::pass(Gateway::Ended(Labels { status: world.head().status(), ..labels }), Vec::new())
+            Gateway::Passing(mut visit) => {
+                visit.labels.status = world.head().status();
+                Step::pass(Gateway::Ended(visit), Vec::new())
             }
             state => departure::interrupt(state, world),
         }

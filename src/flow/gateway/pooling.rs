@@ -66,7 +66,7 @@ pub(super) fn leave(kind: &Kind, world: &World<'_>) -> Vec<Effect> {
 fn kind(permitted: &Permitted, world: &World<'_>) -> Option<(Kind, String, u64)> {
     let Permitted { caller, request, .. } = permitted;
     let may = world.config.single_vectors == SingleVectors::Together && caller.turn.is_none();
-    may.then(|| Kind::of(caller.labels.endpoint, &caller.key.sha256, request)).flatten()
+    may.then(|| Kind::of(caller.visit.labels.endpoint, &caller.key.sha256, request)).flatten()
 }
 
 fn wait(pooling: Pooling, mut effects: Vec<Effect>) -> Step<Gateway> {
@@ -183,7 +183,7 @@ fn relay(permitted: Permitted, answer: &Answer, more: Headers, world: &mut World
     headers.extend(answer.headers.iter().cloned().chain(more));
     headers.extend(note.map(|note| ("x-weir-cache", note.into())));
     if let Some((_, vendor)) = world.config.vendor(said(answer, "x-weir-vendor")) {
-        vendor.name.clone_into(&mut caller.labels.vendor);
+        vendor.name.clone_into(&mut caller.visit.labels.vendor);
     }
     let mut effects = hand_on(&mut caller, world);
     effects.extend(lead.into_iter().flat_map(|lead| hand_over(lead, world)));
@@ -191,6 +191,6 @@ fn relay(permitted: Permitted, answer: &Answer, more: Headers, world: &mut World
     if answer.status != 200 {
         effects.extend(note.map(|_| Effect::Count(Counter::Degraded(Rung::Error))));
     }
-    let step = reply(Reply { status: answer.status, headers, body: answer.body.clone() }, caller.labels);
+    let step = reply(Reply { status: answer.status, headers, body: answer.body.clone() }, caller.visit);
     Step { effects: step.effects.into_iter().chain(effects).collect(), ..step }
 }

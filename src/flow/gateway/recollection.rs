@@ -191,12 +191,14 @@ pub(super) fn serve(caller: Caller, delivery: Delivery, entry: &Entry, rung: Run
 
 fn handed(mut caller: Caller, answer: Reply, entry: &Entry, rung: Rung, world: &World<'_>) -> Step<Gateway> {
     let turn = hand_on(&mut caller, world);
-    let Caller { mut labels, .. } = caller;
+    let Caller { mut visit, .. } = caller;
+    visit.cache = Some(rung.header());
+    let labels = &mut visit.labels;
     // What stands in Redis may name anybody.
     let vendor = world.config.vendor(&entry.vendor).map_or("other", |(_, vendor)| &vendor.name);
     vendor.clone_into(&mut labels.vendor);
     let saved = Counter::Saved { vendor: labels.vendor.clone(), model: labels.model.clone() };
-    let mut step = reply(answer, labels);
+    let mut step = reply(answer, visit);
     step.effects.extend(turn);
     step.effects.extend([Counter::Cache(rung.header()), Counter::Degraded(rung)].map(Effect::Count));
     if entry.cost > 0 && rung != Rung::Stale {
