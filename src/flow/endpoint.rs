@@ -24,6 +24,8 @@ pub enum Serves {
     Health,
     /// Envoy's statistics, by its admin interface.
     Metrics,
+    /// The page for people.
+    Dashboard,
 }
 
 impl Serves {
@@ -34,7 +36,7 @@ impl Serves {
 }
 
 /// Path, method, purpose: `docs/api.md` documents each row.
-pub const ENDPOINTS: [(&str, &str, Serves); 9] = [
+pub const ENDPOINTS: [(&str, &str, Serves); 10] = [
     (CHAT, "POST", Serves::Asks(Task::Chat)),
     (BATCH, "POST", Serves::Batch),
     ("/api/embeddings", "POST", Serves::Asks(Task::Embeddings)),
@@ -44,6 +46,7 @@ pub const ENDPOINTS: [(&str, &str, Serves); 9] = [
     ("/api/status", "GET", Serves::Status),
     ("/health", "GET", Serves::Health),
     ("/metrics", "GET", Serves::Metrics),
+    ("/dashboard", "GET", Serves::Dashboard),
 ];
 
 /// Where the requests of a batch are served, one by one.

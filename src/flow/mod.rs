@@ -16,6 +16,7 @@ pub mod books;
 pub mod bridge;
 pub mod call;
 pub mod chronicle;
+pub mod dashboard;
 mod denial;
 pub mod echo;
 pub mod endpoint;

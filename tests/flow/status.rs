@@ -159,3 +159,12 @@ fn where_redis_counts_it_says_so() {
     assert_eq!(status["limits"]["kept_in"], "redis");
     assert!(status["limits"]["uses"].as_array().unwrap().iter().all(|one| one["used"].is_null()));
 }
+
+#[test]
+fn the_page_needs_no_key_and_has_a_policy() {
+    let mut stage = Stage::new();
+    let page = stage.refused("GET", "/dashboard", &[("x-api-key", "wrong")], Vec::new());
+    assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
+    assert!(page.header("content-security-policy").starts_with("default-src 'none'; script-src 'sha256-"));
+    assert_eq!(stage.refused("POST", "/dashboard", &[], Vec::new()).status, 405);
+}

@@ -14,7 +14,7 @@ use crate::flow::identify::{self, Identity};
 use crate::flow::kept::Control;
 use crate::flow::load::Place;
 use crate::flow::visit::Visit;
-use crate::flow::{Effect, Flow, Head, Headers, Part, Reads, Step, World, status};
+use crate::flow::{Effect, Flow, Head, Headers, Part, Reads, Step, World, dashboard, status};
 use crate::metric::Labels;
 use crate::redis::Reply;
 use crate::refusal::{Refusal, Surface};
@@ -37,6 +37,7 @@ pub(super) fn begin(end: bool, world: &mut World<'_>) -> Step<Gateway> {
     let visit = || Visit::new(labels.clone(), began);
     let served = check_headers(&head).and_then(|()| endpoint::find(method, path)).and_then(|serves| match serves {
         Serves::Health => Ok(reply(endpoint::health(world.now()), visit())),
+        Serves::Dashboard => Ok(reply(dashboard::page(), visit())),
         // The query goes: Envoy would carry it into the admin interface's own.
         Serves::Metrics => {
             let effects = vec![Effect::RequestHeader(":path".into(), Some(path.to_owned().into()))];
