@@ -6,7 +6,7 @@ WASM := target/wasm32-wasip1/release/weir.wasm
 SOURCES := $(shell find src -type f) Cargo.toml Cargo.lock .cargo/config.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run check test bench clean redis
+.PHONY: help setup build run check test bench screenshots clean redis browser
 
 help: ## list these verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -28,7 +28,7 @@ clean: ## remove everything that was made; what setup installed stays
 	cargo clean
 	rm -rf dist
 
-test: setup build check redis $(VENV)/.suite $(VENV)/.node .tools/bin/wasm-bindgen-test-runner ## run every test
+test: setup build check redis browser $(VENV)/.suite $(VENV)/.node .tools/bin/wasm-bindgen-test-runner ## run every test
 	cargo test
 	PATH="$(CURDIR)/.tools/bin:$$PATH" cargo test --no-default-features --target wasm32-unknown-unknown \
 	  --lib --test flow --test golden
@@ -37,6 +37,9 @@ test: setup build check redis $(VENV)/.suite $(VENV)/.node .tools/bin/wasm-bindg
 bench: setup build $(VENV)/.suite ## measure the cost of a request against a bare Envoy
 	@command -v wrk >/dev/null || { echo 'bench needs the load generator wrk: apt-get install wrk'; exit 1; }
 	$(VENV)/bin/python tests/bench/bench.py
+
+screenshots: setup build browser $(VENV)/.suite ## take the pictures of the dashboard anew
+	$(VENV)/bin/python tests/suite/screenshots.py
 
 dist/weir.wasm: $(SOURCES)
 	cargo build --release --lib --no-default-features --target wasm32-wasip1
@@ -92,6 +95,15 @@ redis:
 	echo 'installing redis-server for the tests'; \
 	{ as_root apt-get update && as_root apt-get install -y --no-install-recommends redis-server; } >/dev/null 2>&1; \
 	found >/dev/null || { echo 'the tests need redis-server and redis-cli 7: apt-get install redis-server'; exit 1; }
+
+# A browser and its driver, likewise.
+browser:
+	@found() { { command -v chromium || command -v google-chrome; } && command -v chromedriver; }; \
+	as_root() { if [ "$$(id -u)" = 0 ]; then "$$@"; else sudo -n "$$@"; fi; }; \
+	found >/dev/null && exit; \
+	echo 'installing chromium for the tests'; \
+	{ as_root apt-get update && as_root apt-get install -y --no-install-recommends chromium chromium-driver fonts-inter; } >/dev/null 2>&1; \
+	found >/dev/null || { echo 'the tests need chromium and chromedriver: apt-get install chromium chromium-driver'; exit 1; }
 
 .tools/bin/wasm-bindgen-test-runner: Cargo.lock
 	cargo install --quiet --debug --root .tools wasm-bindgen-cli \
