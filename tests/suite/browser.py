@@ -17,14 +17,14 @@ FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage
          "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-proxy-server",
          "--force-color-profile=srgb", "--font-render-hinting=none"]
 # In place of what the gateway says of itself, the page gets what this function makes of it.
-STAND_IN = """
+STAND_IN = """{
 const real = window.fetch;
 window.fetch = async (...request) => {
   const response = await real(...request);
   if (!response.ok) return response;
   const change = %s;
   return new Response(JSON.stringify(change(await response.json())), { status: 200 });
-};
+}}
 """
 
 

@@ -156,10 +156,9 @@ def test_what_is_shown_is_what_the_status_says(busy, window):
     page = status(busy)
     hour = page["history"]["last_hour"]
     shown(window, "#n-rate-sub", f"{hour['requests']} last hour")
-    share = lambda name: "<0.1 %" if 0 < (part := hour[name] / hour["requests"]) < .001 else f"{100 * part:.{1 if 0 < part < .1 else 0}f} %"
-    shown(window, "#n-errors", share("errors"))
-    shown(window, "#n-errors-sub", f"5xx; 429: {share('limited')}")
-    shown(window, "#n-cache", share("cache_hits"))
+    for what, name in [("#n-errors", "errors"), ("#n-errors-sub", "limited"), ("#n-cache", "cache_hits")]:
+        said = float(re.search(r"([\d.]+) %$", window.text(what))[1])
+        assert said == pytest.approx(100 * hour[name] / hour["requests"], abs=.51), what
     shown(window, "#n-flight-sub", "of 1,000")
     assert float(window.text("#n-cost").removeprefix("$")) == pytest.approx(page["history"]["today"]["cost_usd"], rel=.05)
     assert window.text("#about").startswith(page["version"])
@@ -251,6 +250,32 @@ def test_no_name_is_markup(busy, window):
     assert hostile in window.rows("#vendors")[0]["Model"] and hostile in window.rows("#refusals")[0]["Reason"]
     assert hostile in window.text("#limits") and hostile in window.text("#facts")
     assert not window.all("img, iframe, object, main script, a[href]") and window.run("return window.caught === undefined")
+
+
+RARE = """(page) => {
+  const states = [{ breaker: "open", open_for_ms: 65000, open_because: "quota" }, { breaker: "half_open" }, { breaker: "warming" },
+    { success_rate: 0.5, first_token_ms: 3, requests_left: 0, tokens_left: 12000 }];
+  page.vendors = states.map((state, i) => ({ ...page.vendors[0], breaker: "closed", vendor: `v${i}`, ...state }));
+  Object.assign(page, { cache: { enabled: false }, redis: { configured: true, cluster: true, answers: false }, refusals: [], started: null, uptime_seconds: null });
+  page.limits.kept_in = "redis";
+  for (const one of page.limits.uses) Object.assign(one, { used: null, mode: "observe" });
+  page.history.last_hour.errors = page.history.last_hour.requests;
+  return page;
+}"""
+
+
+def test_what_is_rare_is_shown_too(busy, window):
+    window.open(RARE).admitted(busy.keys["admin"])
+    states = [row["State"] for row in window.rows("#vendors")]
+    assert states == ["Open for 1 min, quota", "Trying again", "Warming up", "Failing at times"]
+    assert window.rows("#vendors")[3]["Left at vendor"] == "0 requests, 12,000 tokens"
+    assert window.text("#vendors-note") == "1 of 4 open" and window.text("#n-errors") == "100 %"
+    assert window.text("#refusals tbody") == "Nothing was refused since the gateway started."
+    assert "none: no cache is configured" in window.text("#facts") and "absent" in window.text("#facts")
+    assert "Redis" in window.text("#limits-note") and not window.all("#limits [role=meter]")
+    assert all("only observed" in one for one in window.texts("#limits li"))
+    window.open("(page) => Object.assign(page, { vendors: [], limits: { kept_in: 'gateway', count: 0, uses: [] } })")
+    assert until(lambda: "has a limit" in window.text("#limits"), 5) and "none has a credential" in window.text("#vendors")
 
 
 def test_more_traffic_is_shown_without_a_reload(busy, stage, window):
