@@ -36,6 +36,14 @@ impl Task {
         }
     }
 
+    /// OpenTelemetry's name for it.
+    pub fn operation(self) -> &'static str {
+        match self {
+            Task::Chat => "chat",
+            Task::Embeddings => "embeddings",
+        }
+    }
+
     /// The name for it, in messages.
     pub fn name(self) -> &'static str {
         match self {

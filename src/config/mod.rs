@@ -52,6 +52,52 @@ pub struct Config {
     pub cache: Option<Cache>,
     /// What becomes of requests for a single vector.
     pub single_vectors: SingleVectors,
+    /// Whether there is a line for each request.
+    pub access_log: AccessLog,
+    /// Where traces go; `None` if there are none.
+    pub tracing: Option<Tracing>,
+    /// Who may read the metrics.
+    pub metrics: Audience,
+}
+
+/// Whether there is a line for each request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessLog {
+    /// There is.
+    Written,
+    /// There is not.
+    Off,
+}
+
+/// Who may read a page.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Audience {
+    /// Whoever can connect.
+    #[default]
+    Everybody,
+    /// Keys with `admin: true`.
+    Admin,
+}
+
+/// Where traces go.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tracing {
+    /// The collector; it has no path.
+    pub endpoint: Endpoint,
+    /// How it is spoken to.
+    pub protocol: Otlp,
+    /// Which part of the requests is traced, 0 to 1.
+    pub sample: f64,
+}
+
+/// How OTLP is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Otlp {
+    /// By gRPC.
+    Grpc,
+    /// By HTTP, to this path.
+    Http(String),
 }
 
 /// What becomes of requests for a single vector, while another of their kind is on its way.

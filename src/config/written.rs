@@ -6,11 +6,13 @@
 
 mod cache;
 mod limits;
+mod watch;
 
 use serde::{Deserialize, Serialize};
 
 pub use cache::{Cache, CacheRules, Normalise};
 pub use limits::{Bucket, Budget, Concurrent, Rules};
+pub use watch::{Log, Metrics, Tracing};
 
 use super::OnRedisFailure;
 use crate::unit::{Bytes, Span};
@@ -51,6 +53,15 @@ pub struct Written {
     /// How embeddings are made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embeddings: Option<Embeddings>,
+    /// What is logged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<Log>,
+    /// Where traces go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracing: Option<Tracing>,
+    /// Who sees metrics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Metrics>,
 }
 
 /// `embeddings`.

@@ -68,6 +68,7 @@ mod tests {
     fn lets_commands_pass_and_holds_their_end_back() {
         let config = r#"{"vendors":[{"name":"e","kind":"echo"}],"models":[{"name":"m","serve":[{"vendor":"e"}]}]}"#;
         let mut world = World {
+            flags: || 0,
             config: &parse_json(config.as_bytes()).unwrap(),
             exchanges: &mut Exchanges::new(0),
             flights: &mut Default::default(),

@@ -112,6 +112,25 @@ impl Attempt {
         }
     }
 
+    /// How it is going: an answer that has begun is one.
+    pub fn so_far(&self) -> &str {
+        match &self.outcome {
+            Outcome::Pending => "pending",
+            Outcome::Answered => "ok",
+            Outcome::Failed(failure) => &failure.outcome,
+        }
+    }
+
+    /// How it ended; what has not ended when it is over was cancelled.
+    pub fn ended(&self) -> &str {
+        match (&self.outcome, self.progress) {
+            (Outcome::Failed(failure), _) => &failure.outcome,
+            (Outcome::Answered, Progress::Broken(word)) => word,
+            (Outcome::Answered, Progress::Complete { .. }) => "ok",
+            (Outcome::Pending | Outcome::Answered, _) => "cancelled",
+        }
+    }
+
     fn answered(&self) -> bool {
         matches!(self.outcome, Outcome::Answered)
     }
@@ -205,8 +224,8 @@ impl Exchange {
         Some(Spent { hop: &attempt.hop, usage, source })
     }
 
-    /// Each attempt and its outcome: `openai:429,claude:ok`.
-    pub fn trail(&self, config: &Config) -> String {
+    /// Each attempt and its outcome, by these words for it: `openai:429,claude:ok`.
+    pub fn trail(&self, config: &Config, word: fn(&Attempt) -> &str) -> String {
         let mut trail = String::with_capacity(24);
         for attempt in &self.attempts {
             if !trail.is_empty() {
@@ -214,11 +233,7 @@ impl Exchange {
             }
             trail.push_str(vendor_name(config, &attempt.hop));
             trail.push(':');
-            trail.push_str(match &attempt.outcome {
-                Outcome::Pending => "pending",
-                Outcome::Answered => "ok",
-                Outcome::Failed(failure) => &failure.outcome,
-            });
+            trail.push_str(word(attempt));
         }
         trail
     }

@@ -29,8 +29,10 @@ pub mod load;
 pub mod party;
 pub mod pool;
 pub mod report;
+pub mod scrape;
 pub mod selection;
 pub mod status;
+pub mod trace;
 pub mod vendor;
 pub mod visit;
 
@@ -41,7 +43,7 @@ use std::time::Duration;
 use crate::auth;
 use crate::config::Config;
 use crate::history::History;
-use crate::metric::Counter;
+use crate::metric::{Counter, Histogram};
 use crate::redis;
 use crate::store::Store;
 use batch::Shelf;
@@ -183,6 +185,10 @@ pub enum Effect {
     Count(Counter),
     /// Count so much of something.
     Add(Counter, u64),
+    /// Note that something took so long.
+    Observe(Histogram, Duration),
+    /// Leave something in the stream's filter state, where Envoy's access log and its traces find it.
+    Property(&'static str, Vec<u8>),
     /// Tell the operator.
     Log(log::Level, String),
 }
@@ -258,6 +264,8 @@ pub struct World<'w> {
     pub redis: fn() -> redis::Presence,
     /// Reads the number that [`Effect::Exchange`] remembered for this stream, if any.
     pub exchange: fn() -> Option<u64>,
+    /// Reads what Envoy says of a stream that is over: its response flags, a bit for each.
+    pub flags: fn() -> u64,
 }
 
 impl World<'_> {

@@ -147,6 +147,20 @@ pub fn prepare(config: &Config, store: &dyn Store) {
     }
 }
 
+/// Everybody in the configuration who may have limits: the word for its role, its name, its limits.
+pub fn configured(config: &Config) -> impl Iterator<Item = (&'static str, &str, &Rc<Rules>)> {
+    let keys = config.keys.iter().map(|key| (Role::Key.word(), key.name.as_str(), &key.rules));
+    let tenants = config.tenants.iter().map(|tenant| (Role::Tenant.word(), tenant.name.as_str(), &tenant.rules));
+    let models = config.models.iter().map(|model| (Role::Model.word(), model.name.as_str(), &model.rules));
+    let vendors = config.vendors.iter().map(|vendor| (Role::Vendor(0).word(), vendor.name.as_str(), &vendor.rules));
+    keys.chain(tenants).chain(models).chain(vendors)
+}
+
+/// The name of a configured party's record on this Envoy.
+pub fn configured_record(role: &str, name: &str) -> String {
+    ["limit/", role, ":", name].concat()
+}
+
 /// The record of the requests that this Envoy has in flight.
 pub const GATEWAY: &str = "limit/gateway";
 

@@ -80,7 +80,7 @@ fn tell(hop: &Hop, events: &[Event], world: &World<'_>) {
 fn ending(attempt: &Attempt) -> Option<Ending> {
     match (&attempt.outcome, attempt.progress) {
         (Outcome::Failed(failure), _) => Some(failed(failure)),
-        (Outcome::Answered, Progress::Broken) => Some(Ending::Failed(Fault::Broken)),
+        (Outcome::Answered, Progress::Broken(_)) => Some(Ending::Failed(Fault::Broken)),
         (Outcome::Answered, Progress::Complete { first, last }) => {
             Some(Ending::Answered(answered(attempt, first, last)))
         }
@@ -129,6 +129,6 @@ pub enum Progress {
         /// The last; the same if it came in one piece.
         last: Duration,
     },
-    /// It broke off.
-    Broken,
+    /// It broke off, in a word.
+    Broken(&'static str),
 }

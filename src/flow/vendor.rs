@@ -24,7 +24,7 @@ use crate::chat::{Tally, replay};
 use crate::config::Endpoint;
 use crate::flow::exchange::{Attempt, Outcome, vendor_name};
 use crate::flow::report::{self, Progress};
-use crate::flow::{EVENT_STREAM, Effect, Flow, Head, Headers, Part, Reads, Reply, Step, World, content};
+use crate::flow::{EVENT_STREAM, Effect, Flow, Head, Headers, Part, Reads, Reply, Step, World, content, trace};
 use crate::refusal::{Refusal, Surface};
 use crate::vendor::{Asked, Body, Call, Failure, Fault, Next, Outgoing, Relay, Whole};
 
@@ -203,6 +203,7 @@ fn begin(vendor: usize, world: &mut World<'_>) -> Option<Step<Vendor>> {
     let (hop, tokens) = (exchange.last()?.hop.clone(), exchange.tokens);
     report::ended(number, world);
     report::began(&hop, tokens, world);
+    let traced = trace::tries(&hop, world.config);
     let exchange = world.exchanges.get(number)?;
     let outgoing = settings.format.render(&Call {
         request: &exchange.request,
@@ -213,6 +214,7 @@ fn begin(vendor: usize, world: &mut World<'_>) -> Option<Step<Vendor>> {
     });
     let wanted = request_headers(&outgoing, settings.endpoint.as_ref(), exchange.request.body().len(), &head);
     let mut effects = head.exchange(wanted, Effect::RequestHeader);
+    effects.extend(traced);
     if let Some(next) = exchange.plan.hop(attempt + 1) {
         effects.push(Effect::Route(vendor_name(config, next).to_owned()));
     }
@@ -287,6 +289,7 @@ fn judge(ticket: Ticket, received: &Received, body: &[u8], world: &mut World<'_>
     count(ticket, tally, world);
     progress(ticket, Progress::Complete { first: now, last: now }, world);
     let mut effects = received.exchanged(kind, Some(reply.len()));
+    effects.extend(used(ticket, world));
     if let Cow::Owned(reply) = reply {
         effects.push(Effect::ResponseBody(reply));
     }
@@ -334,7 +337,7 @@ fn stream(ticket: Ticket, mut relay: Relay, bytes: &[u8], end: bool, world: &mut
     let unchanged = outcome.is_ok() && out == bytes;
     let mut step = streamed(ticket, relay, outcome, out, end, world);
     if unchanged {
-        step.effects.clear();
+        step.effects.retain(|effect| !matches!(effect, Effect::ResponseBody(_)));
     }
     step
 }
@@ -351,7 +354,7 @@ fn streamed(
     count(ticket, relay.tally(), world);
     let begun = attempt(ticket, world).map(|attempt| attempt.progress);
     match (&outcome, begun) {
-        (Err(_), _) => progress(ticket, Progress::Broken, world),
+        (Err(fault), _) => progress(ticket, Progress::Broken(fault.word()), world),
         (Ok(()), Some(Progress::Begun(first))) if end => {
             progress(ticket, Progress::Complete { first, last: world.now() }, world);
         }
@@ -367,7 +370,8 @@ fn streamed(
             Vendor::Poisoned
         }
     };
-    Step::pass(state, vec![Effect::ResponseBody(out)])
+    let used = if end { used(ticket, world) } else { Vec::new() };
+    Step::pass(state, used.into_iter().chain([Effect::ResponseBody(out)]).collect())
 }
 
 /// Whether a piece of a stream holds more than signs of life.
@@ -401,6 +405,12 @@ fn count(ticket: Ticket, tally: Tally, world: &mut World<'_>) {
     if let Some(attempt) = attempt(ticket, world) {
         attempt.tally = tally;
     }
+}
+
+/// Tells the trace of the tokens.
+fn used(ticket: Ticket, world: &mut World<'_>) -> Vec<Effect> {
+    let spent = world.exchanges.get(ticket.exchange).and_then(|exchange| exchange.spent().map(|spent| spent.usage));
+    spent.map(|usage| trace::used(&usage, world.config)).unwrap_or_default()
 }
 
 fn attempt<'w>(ticket: Ticket, world: &'w mut World<'_>) -> Option<&'w mut Attempt> {

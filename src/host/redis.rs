@@ -16,7 +16,7 @@ use crate::config::Redis;
 use crate::flow::Head;
 use crate::host::bell::{self, AT_ONCE};
 use crate::host::worker;
-use crate::metric;
+use crate::metric::Counter;
 use crate::redis::breaker::Turn;
 use crate::redis::ending::Ending;
 use crate::redis::line::{Asker, Line, Other, Outcome};
@@ -65,7 +65,7 @@ pub fn ask(asker: Asker, waiting: Rc<dyn Waiting>, commands: Vec<Command>) -> bo
         Some(asked)
     });
     if asked == Some(false) {
-        worker::count(metric::redis_skipped(), 1);
+        worker::count(&Counter::RedisSkipped, 1);
     }
     asked == Some(true)
 }
@@ -80,7 +80,7 @@ pub fn tell(commands: Vec<Command>) {
         desk.ring();
         dropped
     });
-    worker::count(metric::redis_dropped(), dropped as u64);
+    worker::count(&Counter::RedisDropped, dropped as u64);
 }
 
 /// Whether Redis is there, as far as the last calls say.
@@ -158,9 +158,9 @@ fn send(root: u32) {
 
 /// Notes how a call ended.
 fn settle(outcome: Outcome) {
-    worker::count(metric::redis_batches(outcome.ok), 1);
-    worker::count(metric::redis_skipped(), outcome.skipped as u64);
-    worker::count(metric::redis_dropped(), outcome.dropped as u64);
+    worker::count(&Counter::RedisBatch(outcome.ok), 1);
+    worker::count(&Counter::RedisSkipped, outcome.skipped as u64);
+    worker::count(&Counter::RedisDropped, outcome.dropped as u64);
     match outcome.turn {
         Some(Turn::Absent(reason)) => log::warn!("Redis counts as absent until it answers again: {reason}"),
         Some(Turn::Back) => log::info!("Redis is back"),

@@ -86,6 +86,13 @@ impl<F: Flow + 'static> Stream<F> {
 }
 
 impl<F: Flow + 'static> Seat<F> {
+    fn close(&self) {
+        let flow = self.flow.take();
+        let effects =
+            worker::with_world(self.id, Half::Response.head(), |world| flow.closed(world)).unwrap_or_default();
+        effects.into_iter().for_each(apply);
+    }
+
     fn reads(&self, half: Half) -> Reads {
         let flow = self.flow.take();
         let reads = match half {
@@ -176,14 +183,18 @@ impl<F: Flow + 'static> Context for Stream<F> {
         redis::forget(id);
         waiting::forget(id);
         calls::forget(id);
-        let flow = self.seat.flow.take();
-        let effects = worker::with_world(id, Half::Response.head(), |world| flow.closed(world)).unwrap_or_default();
-        effects.into_iter().for_each(apply);
+        self.seat.close();
         true
     }
 }
 
 impl<F: Flow + 'static> HttpContext for Stream<F> {
+    /// Comes before Envoy's access log is written, and before `on_done`, but only where clients connect: a filter behind
+    /// the router has no other end than `on_done`. By then the state is that of a stream that is over.
+    fn on_log(&mut self) {
+        self.seat.close();
+    }
+
     fn on_http_request_headers(&mut self, _: usize, end: bool) -> Action {
         self.step(Half::Request, |flow, world| flow.request_head(end, world))
     }
@@ -258,8 +269,12 @@ pub fn apply(effect: Effect) {
             waiting::tell(streams.into_iter().map(|stream| (stream, news.clone())));
         }
         Effect::Tell(commands) => redis::tell(commands),
-        Effect::Count(counter) => worker::count(counter.name(), 1),
-        Effect::Add(counter, amount) => worker::count(counter.name(), amount),
+        Effect::Count(counter) => worker::count(&counter, 1),
+        Effect::Add(counter, amount) => worker::count(&counter, amount),
+        Effect::Observe(histogram, took) => worker::observe(&histogram, took),
+        Effect::Property(name, value) => {
+            let _ = hostcalls::set_property(vec![name], Some(&value));
+        }
         Effect::Log(level, text) => {
             let _ = hostcalls::log(severity(level), &text);
         }

@@ -21,6 +21,7 @@ use crate::flow::pool::Pools;
 use crate::flow::{Head, World, kept, party, report};
 use crate::history::{self, History};
 use crate::host::redis;
+use crate::metric::{Counter, Histogram};
 use crate::store::Store;
 
 /// The filter state key that carries the number of an exchange; Envoy prefixes it with `wasm.`.
@@ -41,7 +42,28 @@ pub struct Worker {
     shelf: Shelf,
     history: History,
     keys: auth::Memory,
-    counters: HashMap<String, u32>,
+    statistics: Statistics,
+}
+
+/// Envoy's numbers of the statistics that this VM has used.
+#[derive(Default)]
+struct Statistics {
+    numbers: HashMap<String, u32>,
+    /// Where names are written to be looked up, so that none is made for it.
+    name: String,
+}
+
+impl Statistics {
+    /// Each is defined once per VM.
+    fn number(&mut self, kind: MetricType, write: impl FnOnce(&mut String)) -> Option<u32> {
+        write(&mut self.name);
+        if let Some(number) = self.numbers.get(&self.name) {
+            return Some(*number);
+        }
+        let number = hostcalls::define_metric(kind, &self.name).ok()?;
+        self.numbers.insert(self.name.clone(), number);
+        Some(number)
+    }
 }
 
 /// Installs the configuration; exchanges that are on their way stay.
@@ -56,9 +78,9 @@ pub fn configure(config: Config) {
             Some(worker) => worker.config = config,
             None => {
                 let exchanges = Exchanges::new(clock().as_nanos() as u64);
-                let (books, spare, flights, pools, shelf, history, keys, counters) = Default::default();
+                let (books, spare, flights, pools, shelf, history, keys, statistics) = Default::default();
                 *slot =
-                    Some(Worker { config, exchanges, books, spare, flights, pools, shelf, history, keys, counters });
+                    Some(Worker { config, exchanges, books, spare, flights, pools, shelf, history, keys, statistics });
             }
         }
     });
@@ -87,6 +109,7 @@ pub fn with_world<R>(stream: Stream, head: fn() -> Head, step: impl FnOnce(&mut 
             clock,
             head,
             exchange,
+            flags,
         }))
     })
 }
@@ -102,29 +125,39 @@ pub fn open_redis() {
     redis::open(config.as_ref().and_then(|config| config.redis.as_ref()));
 }
 
-/// Adds to a counter; each is defined once per VM.
-pub fn count(name: String, more: u64) {
+/// Adds to a counter.
+pub fn count(counter: &Counter, more: u64) {
     if more == 0 {
         return;
     }
-    WORKER.with_borrow_mut(|slot| {
-        let Some(worker) = slot.as_mut() else { return };
-        let id = match worker.counters.get(&name) {
-            Some(id) => *id,
-            None => {
-                let Ok(id) = hostcalls::define_metric(MetricType::Counter, &name) else { return };
-                worker.counters.insert(name, id);
-                id
-            }
-        };
-        let _ = hostcalls::increment_metric(id, i64::try_from(more).unwrap_or(i64::MAX));
-    });
+    let number = statistic(MetricType::Counter, |name| counter.write(name));
+    if let Some(number) = number {
+        let _ = hostcalls::increment_metric(number, i64::try_from(more).unwrap_or(i64::MAX));
+    }
+}
+
+/// Notes how long something took; Envoy is told microseconds.
+pub fn observe(histogram: &Histogram, took: Duration) {
+    let number = statistic(MetricType::Histogram, |name| histogram.write(name));
+    if let Some(number) = number {
+        let _ = hostcalls::record_metric(number, u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    }
+}
+
+fn statistic(kind: MetricType, write: impl FnOnce(&mut String)) -> Option<u32> {
+    WORKER.with_borrow_mut(|slot| slot.as_mut()?.statistics.number(kind, write))
 }
 
 /// The number of the current stream's exchange, if it has one.
 fn exchange() -> Option<u64> {
     let bytes = hostcalls::get_property(vec![EXCHANGE]).ok().flatten()?;
     Some(u64::from_le_bytes(bytes.try_into().ok()?))
+}
+
+/// Envoy's response flags of the current stream.
+fn flags() -> u64 {
+    let bytes = hostcalls::get_property(vec!["response", "flags"]).ok().flatten();
+    bytes.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_le_bytes)
 }
 
 /// The time since the Unix epoch.

@@ -44,7 +44,14 @@ impl Writer {
 
     /// The name of the member whose value is written next.
     pub fn key(&mut self, name: &str) -> &mut Writer {
-        self.string(name);
+        if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            self.separate();
+            self.out.push(b'"');
+            self.out.extend_from_slice(name.as_bytes());
+            self.out.push(b'"');
+        } else {
+            self.string(name);
+        }
         self.out.push(b':');
         self
     }

@@ -1,8 +1,11 @@
 //! The record of one subject, as it is kept in the memory that the workers of one Envoy share.
 
-use super::bucket::Micros;
+use std::time::Duration;
+
+use super::bucket::{Micros, micros};
 use super::held::{Held, SLOTS, Slot};
-use super::window::Window;
+use super::window::{Period, Window};
+use crate::unit::NanoUsd;
 
 /// What one subject has used. A new one has used nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,6 +46,20 @@ impl Ledger {
         let (_, places) = record.as_rchunks_mut();
         places.iter_mut().zip(words).for_each(|(place, word)| *place = word.to_le_bytes());
         record
+    }
+}
+
+impl Ledger {
+    /// How many requests there are at once.
+    pub fn in_flight(&self, now: Duration) -> u64 {
+        self.held.count(micros(now))
+    }
+
+    /// What is spent, claims included, in this hour, this day and this month.
+    pub fn spent(&self, now: Duration) -> [NanoUsd; 3] {
+        let now = micros(now);
+        [(self.hour, Period::Hour), (self.day, Period::Day), (self.month, Period::Month)]
+            .map(|(window, period)| NanoUsd(window.at(period, now).spent))
     }
 }
 

@@ -71,13 +71,7 @@ impl Failure {
 
     /// A reply that began with a good status and went wrong before anything was sent to the client.
     pub fn from_fault(vendor: &str, fault: Fault) -> Failure {
-        let word = match &fault {
-            Fault::Reported(_) => "error_event",
-            Fault::CutOff => "cut_off",
-            Fault::TooLong => "too_long",
-            Fault::Unreadable(_) => "bad_reply",
-        };
-        Failure { outcome: word.into(), refusal: fault.refusal(vendor), next: Next::Try }
+        Failure { outcome: fault.word().into(), refusal: fault.refusal(vendor), next: Next::Try }
     }
 
     /// No reply at all: the connection was refused or reset, or the name has no address.
@@ -102,6 +96,16 @@ impl Failure {
 }
 
 impl Fault {
+    /// The short name of what happened.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Fault::Reported(_) => "error_event",
+            Fault::CutOff => "cut_off",
+            Fault::TooLong => "too_long",
+            Fault::Unreadable(_) => "bad_reply",
+        }
+    }
+
     /// The error as the client is told it, in a body or in an event of a stream that has begun.
     pub fn refusal(&self, vendor: &str) -> Refusal {
         let broken = |message: String| Refusal::upstream(502, "upstream_error", SERVER, "upstream_error", message);

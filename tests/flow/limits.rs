@@ -356,7 +356,7 @@ fn without_redis_the_policy_decides() {
             assert!(client.tells().is_empty(), "it is settled where it was decided");
             assert_eq!((left(&stage, "key:all"), left(&stage, "model:lone")), (remains, remains), "{policy}");
             let fallback = format!("api_gateway_limits_fallback_total;;policy={policy}");
-            assert_eq!(stage.counted, [fallback.clone(), fallback]);
+            assert_eq!(stage.counted("fallback"), [fallback.clone(), fallback]);
         }
     }
 }
@@ -436,7 +436,7 @@ fn an_observed_limit_refuses_nobody_and_counts() {
             assert_eq!((answer.status, answer.header("x-ratelimit-limit-requests")), (200, ""));
             client.leaves();
         }
-        assert_eq!(stage.counted, [counted, counted]);
+        assert_eq!(stage.counted("limited"), [counted, counted]);
     }
 }
 

@@ -21,6 +21,8 @@ mod routing;
 mod stage;
 #[cfg(test)]
 mod status;
+#[cfg(test)]
+mod telling;
 
 use stage::{Stage, ask, chunk, completion, error};
 

@@ -27,6 +27,7 @@ use weir::store::Memory;
 thread_local! {
     /// 2024-01-01T12:00:00Z
     static NOW: Cell<u64> = const { Cell::new(1_704_110_400) };
+    static FLAGS: Cell<u64> = const { Cell::new(0) };
     static EXCHANGE: Cell<Option<u64>> = const { Cell::new(None) };
     static HEAD: RefCell<Head> = const { RefCell::new(Head(Vec::new())) };
 }
@@ -39,6 +40,11 @@ pub fn now() -> Duration {
 /// Lets time go by.
 pub fn pass_seconds(seconds: u64) {
     NOW.set(NOW.get() + seconds);
+}
+
+/// Envoy says this of the streams that are over from now on.
+pub fn flagged(flags: u64) {
+    FLAGS.set(flags);
 }
 
 /// A worker: its configuration and its exchanges.
@@ -60,6 +66,8 @@ pub struct Stage {
     pub streams: Stream,
     /// What was counted besides requests.
     pub counted: Vec<String>,
+    /// What was measured, in microseconds.
+    pub observed: Vec<String>,
 }
 
 /// What somebody got.
@@ -89,6 +97,7 @@ impl Stage {
     pub fn with(more: &[(&str, serde_json::Value)]) -> Stage {
         NOW.set(1_704_110_400);
         EXCHANGE.set(None);
+        FLAGS.set(0);
         Stage {
             config: parse_json(configuration(more).to_string().as_bytes()).unwrap(),
             exchanges: Exchanges::new(0),
@@ -104,12 +113,18 @@ impl Stage {
             errands: Vec::new(),
             streams: 0,
             counted: Vec::new(),
+            observed: Vec::new(),
         }
     }
 
     /// A worker that has a Redis besides.
     pub fn with_redis() -> Stage {
         Stage::with(&[redis()])
+    }
+
+    /// What was counted under names that hold this word.
+    pub fn counted(&self, word: &str) -> Vec<&str> {
+        self.counted.iter().map(String::as_str).filter(|name| name.contains(word)).collect()
     }
 
     /// Changes the first key of the file, which is `all`.
@@ -208,6 +223,7 @@ pub struct Own {
     verdict: Verdict,
     counted: Vec<String>,
     logged: Vec<String>,
+    properties: Vec<(&'static str, String)>,
 }
 
 impl Deref for Client<'_> {
@@ -244,6 +260,7 @@ impl<'s> Client<'s> {
             verdict: Verdict::Hold,
             counted: Vec::new(),
             logged: Vec::new(),
+            properties: Vec::new(),
         };
         Client { stage, own }
     }
@@ -321,6 +338,16 @@ impl<'s> Client<'s> {
         assert_ne!(self.gateway.reads_request(), Reads::Nothing, "it would pass");
         self.gateway(|flow, world| flow.request_body(Part::Held(size), world));
         assert_eq!(self.verdict, Verdict::Hold);
+    }
+
+    /// What stands in the stream's filter state under this name.
+    pub fn property(&self, name: &str) -> Option<&str> {
+        self.properties.iter().rfind(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The stream's line in the access log, as far as the filter writes it.
+    pub fn line(&self) -> serde_json::Value {
+        serde_json::from_str(&format!("{{\"time\":0{}}}", self.property("log").unwrap())).unwrap()
     }
 
     /// What the operator was told.
@@ -424,6 +451,16 @@ impl<'s> Client<'s> {
         self.answer.as_ref().expect("an answer of the gateway's own").copy()
     }
 
+    /// Envoy's admin interface answers; what the client gets.
+    pub fn envoy_tells(&mut self, status: u16, body: &[u8]) -> Message {
+        at_hand(&[(":status", status.to_string())]);
+        assert_eq!(self.gateway(|flow, world| flow.response_head(false, world)), Verdict::Hold);
+        assert_eq!(self.gateway.reads_response(), Reads::Whole);
+        self.gateway(|flow, world| flow.response_body(Part::Held(1), world));
+        self.gateway(|flow, world| flow.response_body(Part::Whole(body.to_vec()), world));
+        self.answer().copy()
+    }
+
     pub fn answer(&self) -> &Message {
         self.answer.as_ref().unwrap()
     }
@@ -513,6 +550,12 @@ impl<'s> Client<'s> {
             )),
             Effect::Count(counter) => self.stage.counted.push(counter.name()),
             Effect::Add(counter, amount) => self.stage.counted.push(format!("{} {amount}", counter.name())),
+            Effect::Observe(histogram, took) => {
+                self.stage.observed.push(format!("{} {}", histogram.name(), took.as_micros()));
+            }
+            Effect::Property(name, value) => {
+                self.properties.push((name, String::from_utf8(value).unwrap()));
+            }
             Effect::Wait => assert_eq!(self.verdict, Verdict::Hold, "only a stream on hold can be told"),
             Effect::Wake(streams, news) => {
                 self.stage.news.extend(streams.into_iter().map(|stream| (stream, news.clone())));
@@ -563,6 +606,7 @@ fn world(stage: &mut Stage, stream: Stream) -> World<'_> {
         clock: now,
         head: || HEAD.with_borrow(Head::clone),
         exchange: || EXCHANGE.get(),
+        flags: || FLAGS.get(),
     }
 }
 

@@ -241,6 +241,14 @@ class Gateway:
         return sum(value for (known, having), value in self.metrics().items()
                    if known == name and set(labels.items()) <= set(having))
 
+    def lines(self):
+        """The access log: an object for each request that is over, as soon as Envoy has written it."""
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+
+    def line(self, request_id):
+        """The line of the request with this number."""
+        return until(lambda: next((line for line in self.lines() if line.get("request_id") == request_id), None))
+
     def envoy_requests(self):
         """How many requests of clients are under way, by Envoy's own count; calls of the gateway to itself are among them."""
         return int(re.search(r"^http\.weir\.downstream_rq_active: (\d+)$", self.admin("/stats"), re.M)[1])

@@ -158,8 +158,8 @@ def test_openai_for_python_reads_what_is_kept(keeping, question, first):
 def test_a_hit_says_what_it_is(keeping, question, first):
     asked = question(answer("For free."))
     labels = {"vendor": "kept-openai", "model": "openai"}
-    saved = keeping.counted("api_gateway_saved_nanousd_total", **labels)
-    results = keeping.counted("api_gateway_cache_total", result="hit-l1")
+    saved = keeping.counted("api_gateway_saved_usd_total", **labels)
+    results = keeping.counted("api_gateway_cache_total", result="hit", level="l1")
     original = asked.ask(**first)
     assert cache(original) == "miss" and "age" not in original.headers
     again = hit(asked)
@@ -168,8 +168,9 @@ def test_a_hit_says_what_it_is(keeping, question, first):
         assert (response.vendor, response.headers["x-weir-model"]) == ("kept-openai", "kept-openai-model")
         assert response.headers["x-weir-cost-usd"] == "0"
         assert "warning" not in response.headers and "x-weir-attempts" not in response.headers
-    assert until(lambda: keeping.counted("api_gateway_saved_nanousd_total", **labels) == saved + 3 * COST)
-    assert keeping.counted("api_gateway_cache_total", result="hit-l1") == results + 3
+    assert until(lambda: keeping.counted("api_gateway_saved_usd_total", **labels)
+                 == pytest.approx(saved + 3 * COST / 1e9))
+    assert keeping.counted("api_gateway_cache_total", result="hit", level="l1") == results + 3
     assert asked.called() == 1
 
 

@@ -84,13 +84,14 @@ def said(got):
 
 
 def test_a_crowd_is_one_request(merging, stage):
-    gate, saved = Gate(), merging.counted("api_gateway_saved_nanousd_total")
+    gate, saved = Gate(), merging.counted("api_gateway_saved_usd_total")
     case = stage.case(merged=behind(gate))
     got = ask(merging, case, CROWD, gate)
     assert results(got) == {(200, "miss"): 1, (200, "coalesced"): CROWD - 1}
     assert len(case.calls) == 1 and {said(one) for one in got} == {"For all."}
     assert all(one.headers["x-weir-cost-usd"] == "0" for one in got if one.cache == "coalesced")
-    assert until(lambda: merging.counted("api_gateway_saved_nanousd_total") == saved + (CROWD - 1) * COST)
+    assert until(lambda: merging.counted("api_gateway_saved_usd_total")
+                 == pytest.approx(saved + (CROWD - 1) * COST / 1e9))
 
 
 @pytest.mark.parametrize("turn", range(5))

@@ -197,7 +197,7 @@ class Vendor:
 
 
 SECRET_HEADERS = {"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie"}
-INTERNAL = ("x-weir-", "x-envoy-")
+INTERNAL = ("x-weir-", "x-envoy-", "traceparent", "tracestate")
 
 
 class Stage:

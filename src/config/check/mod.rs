@@ -11,12 +11,13 @@ mod model;
 mod price;
 mod redis;
 mod vendor;
+mod watch;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::problem::Problems;
-use super::{Admin, Config, Routing, SingleVectors, address, written};
+use super::{AccessLog, Admin, Config, Routing, SingleVectors, address, written};
 use crate::route::Weights;
 use crate::unit::Span;
 
@@ -49,6 +50,7 @@ fn whole(written: &written::Written, form: Form, problems: &mut Problems) -> Opt
     let limits = limits::limits(written, problems);
     let redis = written.redis.as_ref().map(|written| redis::redis(written, listen, problems));
     let cache = written.cache.as_ref().map(|written| cache::cache(written, problems));
+    let tracing = written.tracing.as_ref().map(|written| watch::tracing(written, problems));
     let config = Config {
         listen: listen?,
         admin: admin?,
@@ -64,6 +66,9 @@ fn whole(written: &written::Written, form: Form, problems: &mut Problems) -> Opt
             true => SingleVectors::Together,
             false => SingleVectors::Apart,
         },
+        access_log: if written.log.unwrap_or_default().access { AccessLog::Written } else { AccessLog::Off },
+        tracing: tracing.flatten(),
+        metrics: written.metrics.unwrap_or_default().access,
     };
     price::budgets(&config, problems);
     Some(config)

@@ -7,13 +7,14 @@ use super::consideration::consider;
 use super::departure::{dismiss, refuse, reply};
 use super::{Caller, EXPLAIN, Explain, Gateway, Stranger, gathering};
 use crate::chat::Request;
-use crate::config::{Config, Key};
+use crate::config::{Audience, Config, Key};
 use crate::flow::batch::Batch;
 use crate::flow::endpoint::{self, Serves};
 use crate::flow::identify::{self, Identity};
 use crate::flow::kept::Control;
 use crate::flow::load::Place;
-use crate::flow::visit::Visit;
+use crate::flow::scrape;
+use crate::flow::visit::{Own, Visit};
 use crate::flow::{Effect, Flow, Head, Headers, Part, Reads, Step, World, dashboard, status};
 use crate::metric::Labels;
 use crate::redis::Reply;
@@ -23,45 +24,45 @@ use crate::refusal::{Refusal, Surface};
 struct Known {
     surface: Surface,
     key: Rc<Key>,
-    visit: Visit,
+    visit: Box<Visit>,
 }
 
 /// What the headers come to.
 pub(super) fn begin(end: bool, world: &mut World<'_>) -> Step<Gateway> {
     let head = world.head();
     let path = head.text(":path").unwrap_or_default();
-    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let (surface, method) = (Surface::of(path), head.text(":method").unwrap_or_default());
-    let labels = Labels::new(method, endpoint::label(path));
-    let began = world.now();
-    let visit = || Visit::new(labels.clone(), began);
-    let served = check_headers(&head).and_then(|()| endpoint::find(method, path)).and_then(|serves| match serves {
-        Serves::Health => Ok(reply(endpoint::health(world.now()), visit())),
-        Serves::Dashboard => Ok(reply(dashboard::page(), visit())),
-        // The query goes: Envoy would carry it into the admin interface's own.
-        Serves::Metrics => {
-            let effects = vec![Effect::RequestHeader(":path".into(), Some(path.to_owned().into()))];
-            Ok(Step::pass(Gateway::Passing(visit()), effects))
+    let visit = Box::new(Visit::new(Labels::new(method, endpoint::label(path)), &head, world.now()));
+    let wants = match check_headers(&head).and_then(|()| endpoint::find(method, path)) {
+        Ok(wants) => wants,
+        Err(refusal) => return refuse(&refusal, surface, visit, Headers::new()),
+    };
+    match wants {
+        Serves::Health => return reply(endpoint::health(world.now()), visit),
+        Serves::Dashboard => return reply(dashboard::page(), visit),
+        Serves::Metrics if world.config.metrics == Audience::Everybody => return pass(visit, query),
+        Serves::Metrics | Serves::Models | Serves::Status | Serves::Asks(_) | Serves::Batch => {}
+    }
+    match identify::identify(&head, world) {
+        Err(refusal) => refuse(&refusal, surface, visit, Headers::new()),
+        Ok(Identity::Known(key)) => serve(wants, Known { surface, key, visit }, &head, end, world),
+        Ok(Identity::Unknown(digest)) => {
+            let effects = vec![identify::question(&digest)];
+            let stranger = Stranger { digest, wants, surface, visit };
+            let state = match end && wants.has_body() {
+                true => Gateway::IdentifyingWhole(stranger, Vec::new()),
+                false => Gateway::Identifying(stranger),
+            };
+            Step { effects, ..Step::hold(state) }
         }
-        Serves::Models | Serves::Status | Serves::Asks(_) | Serves::Batch => {
-            Ok(match identify::identify(&head, world)? {
-                Identity::Known(key) => {
-                    let known = Known { surface, key, visit: visit() };
-                    serve(serves, known, &head, end, world)
-                }
-                Identity::Unknown(digest) => {
-                    let effects = vec![identify::question(&digest)];
-                    let stranger = Stranger { digest, wants: serves, surface, visit: visit() };
-                    let state = match end && serves.has_body() {
-                        true => Gateway::IdentifyingWhole(stranger, Vec::new()),
-                        false => Gateway::Identifying(stranger),
-                    };
-                    Step { effects, ..Step::hold(state) }
-                }
-            })
-        }
-    });
-    served.unwrap_or_else(|refusal| refuse(&refusal, surface, visit(), Headers::new()))
+    }
+}
+
+/// Asks Envoy's admin interface for its statistics.
+fn pass(visit: Box<Visit>, query: &str) -> Step<Gateway> {
+    let others = scrape::others(query);
+    Step::pass(Gateway::Passing(visit, others), scrape::request(others))
 }
 
 /// The next of the body.
@@ -134,7 +135,13 @@ fn serve(wants: Serves, known: Known, head: &Head, end: bool, world: &World<'_>)
     match wants {
         Serves::Models => return reply(endpoint::models(world.config, &key), visit),
         Serves::Status if key.admin => return reply(status::page(world), visit),
-        Serves::Status => return refuse(&Refusal::admins_only(), surface, visit, Headers::new()),
+        Serves::Metrics if key.admin => {
+            let path = head.text(":path").unwrap_or_default();
+            return pass(visit, path.split_once('?').map_or("", |(_, query)| query));
+        }
+        Serves::Status | Serves::Metrics => {
+            return refuse(&Refusal::admins_only(), surface, visit, Headers::new());
+        }
         _ => {}
     }
     let explain = match Explain::wanted(head, &key) {
@@ -157,7 +164,8 @@ fn serve(wants: Serves, known: Known, head: &Head, end: bool, world: &World<'_>)
 }
 
 /// Goes on with a request that is whole.
-fn read(caller: Caller, body: Vec<u8>, world: &mut World<'_>) -> Step<Gateway> {
+fn read(mut caller: Caller, body: Vec<u8>, world: &mut World<'_>) -> Step<Gateway> {
+    caller.visit.own = Own::Since(world.now());
     match caller.wants {
         Serves::Asks(task) => consider(caller, task, body, world),
         _ => gathering::begin(caller, body, world),

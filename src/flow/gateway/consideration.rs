@@ -12,10 +12,10 @@ use crate::flow::exchange::{Copied, Exchange, vendor_name};
 use crate::flow::flight::hand_over;
 use crate::flow::party::Party;
 use crate::flow::selection::{Selection, select};
-use crate::flow::{self, bill};
+use crate::flow::{self, bill, trace};
 use crate::flow::{Effect, Headers, Step, World};
 use crate::limit::Claim;
-use crate::metric::{Counter, Rung};
+use crate::metric::Rung;
 use crate::redis::Reply;
 use crate::refusal::Refusal;
 use crate::route::Plan;
@@ -27,8 +27,8 @@ pub(super) fn consider(mut caller: Caller, task: Task, body: Vec<u8>, world: &mu
         Ok((request, model, selection)) => {
             let explains = caller.explain == Explain::InHeader;
             let explanation = explains.then(|| String::from_utf8_lossy(&selection.explain(world)).into_owned());
-            let ((memo, note, lead, until), plan) = (Default::default(), selection.plan);
-            recollect(Permitted { caller, request, model, plan, explanation, memo, note, lead, until }, world)
+            let ((memo, lead, until), plan) = (Default::default(), selection.plan);
+            recollect(Permitted { caller, request, model, plan, explanation, memo, lead, until }, world)
         }
         Err(refusal) => dismiss(&refusal, caller, Headers::new(), world),
     }
@@ -65,10 +65,11 @@ fn read(
     world: &World<'_>,
 ) -> Result<(Request, usize, Selection), Refusal> {
     let request = Request::read(task, body)?;
-    caller.visit.labels.model = "other".to_owned();
+    caller.visit.asks(&request);
+    caller.visit.labels.model = "other".into();
     let found = world.config.model(request.model());
     let (index, model) = found.ok_or_else(|| Refusal::unknown_model(request.model()))?;
-    caller.visit.labels.model.clone_from(&model.name);
+    caller.visit.labels.model = model.name.as_str().into();
     permit(&caller.key, index, model)?;
     let candidates = Plan::candidates(world.config, &caller.key, model, &request)?;
     let selection = select(candidates, &caller.key, model, &request, world);
@@ -119,13 +120,15 @@ fn forward(
     standings: Standings,
     world: &mut World<'_>,
 ) -> Step<Gateway> {
-    let Permitted { mut caller, request, plan, explanation, memo, note, lead, .. } = permitted;
+    let Permitted { mut caller, request, plan, explanation, memo, lead, .. } = permitted;
     let most = world.config.cache.as_ref().map_or(0, |cache| cache.entry_bytes);
     let copy = memo.map_or(Copied::Nothing, |_| Copied::Wanted(most));
     let exchange =
         Exchange { request, plan: plan.without(admitted.hop), attempts: Vec::new(), tokens: claim.tokens, copy };
-    caller.visit.labels.vendor = vendor_name(world.config, exchange.plan.first()).to_owned();
-    let mut effects = vec![Effect::Route(caller.visit.labels.vendor.clone())];
+    let vendor = vendor_name(world.config, exchange.plan.first());
+    caller.visit.labels.vendor = vendor.into();
+    let mut effects = trace::asks(&exchange.request, &caller.visit.labels.model, world.config);
+    effects.push(Effect::Route(vendor.to_owned()));
     if let Some(retries) = exchange.plan.retries() {
         effects.push(Effect::RequestHeader("x-envoy-max-retries".into(), Some(retries.to_string().into())));
         effects.push(Effect::RequestHeader("x-envoy-retry-on".into(), Some("reset".into())));
@@ -133,7 +136,6 @@ fn forward(
     effects.push(Effect::ClearRouteCache);
     let number = world.exchanges.open(exchange);
     effects.push(Effect::Exchange(number));
-    effects.extend(note.map(|note| Effect::Count(Counter::Cache(note))));
-    let forwarded = Forwarded { caller, exchange: number, claim, admitted, standings, explanation, memo, note, lead };
+    let forwarded = Forwarded { caller, exchange: number, claim, admitted, standings, explanation, memo, lead };
     Step::pass(Gateway::Forwarded(Box::new(forwarded)), effects)
 }

@@ -13,11 +13,13 @@ use crate::chat::request::Delivery;
 use crate::config::Config;
 use crate::flow::affinity::Conversation;
 use crate::flow::bill::Bill;
-use crate::flow::exchange::{Exchange, Outcome, Source, Spent, vendor_name};
+use crate::flow::exchange::{Attempt, Exchange, Outcome, Source, Spent, vendor_name};
 use crate::flow::flight::{News, hand_over, land};
 use crate::flow::kept;
+use crate::flow::report::Progress;
 use crate::flow::visit::Visit;
-use crate::flow::{Effect, Headers, Reply, Step, Text, World, report};
+use crate::flow::{Effect, Headers, Reply, Step, Text, World, report, scrape, trace};
+use crate::metric::page::Others;
 use crate::metric::{Counter, Rung};
 use crate::refusal::{Again, Refusal, Surface};
 
@@ -33,20 +35,21 @@ pub(super) fn answer(mut forwarded: Box<Forwarded>, world: &mut World<'_>) -> St
     let Some(exchange) = world.exchanges.get(forwarded.exchange) else {
         return fail(&Refusal::internal("the request was lost inside the gateway"), *forwarded, headers, world);
     };
+    forwarded.caller.visit.answered(exchange, now);
     let trail = trail(exchange, config);
     headers.extend(trail.iter().cloned());
+    let traced = trace::tried(trail.first().map_or("", |(_, attempts)| attempts), config);
     let refusal = match exchange.last() {
         None => interrupted(head().status(), config),
         Some(last) => {
-            vendor_name(config, &last.hop).clone_into(&mut forwarded.caller.visit.labels.vendor);
+            forwarded.caller.visit.labels.vendor = vendor_name(config, &last.hop).into();
             match &last.outcome {
                 Outcome::Failed(failure) => failure.refusal.clone(),
                 Outcome::Answered | Outcome::Pending => {
-                    forwarded.caller.visit.labels.status = 200;
                     let conversation = Conversation::of(&exchange.request, &forwarded.caller.key, config);
                     let went = conversation.map(|conversation| (conversation, last.hop.clone()));
                     headers.extend(price_tag(exchange));
-                    headers.extend(forwarded.note.map(|note| ("x-weir-cache", note.into())));
+                    headers.extend(forwarded.caller.visit.cache.map(|note| ("x-weir-cache", note.into())));
                     let whole = exchange.request.delivery() == Delivery::Whole;
                     let kept = if whole { remember(&mut forwarded, world) } else { Vec::new() };
                     if let Some((conversation, hop)) = went {
@@ -55,14 +58,15 @@ pub(super) fn answer(mut forwarded: Box<Forwarded>, world: &mut World<'_>) -> St
                     // Whoever waits for its turn need not wait until the client has read the answer.
                     let turn = pass_on(&mut forwarded.caller, world);
                     let header = |(name, value): (&'static str, Text)| Effect::ResponseHeader(name.into(), Some(value));
-                    let effects = headers.into_iter().map(header).chain(kept).chain(turn).collect();
+                    let effects =
+                        traced.into_iter().chain(headers.into_iter().map(header)).chain(kept).chain(turn).collect();
                     return Step::pass(Gateway::Answering(forwarded), effects);
                 }
             }
         }
     };
     let log = failure_log(&refusal, &trail);
-    let mut step = fail(&refusal, *forwarded, headers, world);
+    let mut step = fail(&refusal, *forwarded, headers, world).after(traced);
     step.effects.push(log);
     step
 }
@@ -87,11 +91,9 @@ pub(super) fn interrupt(state: Gateway, world: &mut World<'_>) -> Step<Gateway> 
 pub(super) fn close(state: Gateway, world: &mut World<'_>) -> Vec<Effect> {
     let (mut caller, status, mut effects) = match state {
         Gateway::Fresh | Gateway::Closed => return Vec::new(),
-        Gateway::Ended(visit) => {
-            let status = visit.labels.status;
-            return visit.over(status, world);
-        }
-        Gateway::Passing(visit)
+        Gateway::Ended(visit, status) => return visit.over(status, world),
+        Gateway::Passing(visit, _)
+        | Gateway::Scraping(visit, _)
         | Gateway::Identifying(Stranger { visit, .. })
         | Gateway::IdentifyingWhole(Stranger { visit, .. }, _) => return visit.over(LEFT, world),
         Gateway::Reading(caller) | Gateway::Draining(caller, _) => (caller, LEFT, Vec::new()),
@@ -116,14 +118,15 @@ pub(super) fn close(state: Gateway, world: &mut World<'_>) -> Vec<Effect> {
             (pooling.permitted.caller, LEFT, effects)
         }
         Gateway::Answering(mut forwarded) => {
+            break_off(&mut forwarded, world);
             let kept = remember(&mut forwarded, world);
-            let (caller, status, mut effects) = settle(*forwarded, world);
+            let (caller, mut effects) = settle(*forwarded, world);
             effects.extend(kept);
-            (caller, status, effects)
+            (caller, 200, effects)
         }
         Gateway::Forwarded(mut forwarded) => {
             let lead = forwarded.lead.take();
-            let (caller, _, mut effects) = settle(*forwarded, world);
+            let (caller, mut effects) = settle(*forwarded, world);
             effects.extend(lead.into_iter().flat_map(|lead| hand_over(lead, world)));
             (caller, LEFT, effects)
         }
@@ -131,6 +134,56 @@ pub(super) fn close(state: Gateway, world: &mut World<'_>) -> Vec<Effect> {
     effects.extend(hand_on(&mut caller, world));
     effects.extend(caller.visit.over(status, world));
     effects
+}
+
+/// A stream that was on its way to the client is over. Of a vendor that broke it off, Envoy tells the filter nothing but
+/// the end, which looks as if the client had left.
+fn break_off(forwarded: &mut Forwarded, world: &mut World<'_>) {
+    let flags = world.flags;
+    let Some(attempt) = world.exchanges.get(forwarded.exchange).and_then(|exchange| exchange.attempts.last_mut())
+    else {
+        return;
+    };
+    if let Progress::Begun(_) = attempt.progress
+        && let Some(word) = broken_by_vendor(flags())
+    {
+        attempt.progress = Progress::Broken(word);
+    }
+    if let Progress::Broken(word) = attempt.progress {
+        forwarded.caller.visit.reason = Some(word);
+    }
+}
+
+/// Envoy's response flags of a stream that broke off: a word for it if it was the vendor.
+fn broken_by_vendor(flags: u64) -> Option<&'static str> {
+    /// It closed or reset the connection, or spoke nonsense.
+    const GONE: u64 = 1 << 4 | 1 << 6 | 1 << 23;
+    /// It was silent for too long, or the whole took too long.
+    const LATE: u64 = 1 << 2;
+    /// The client closed or reset the connection, or spoke nonsense.
+    const CLIENT: u64 = 1 << 14 | 1 << 18 | 1 << 28;
+    match flags {
+        _ if flags & CLIENT != 0 => None,
+        _ if flags & GONE != 0 => Some("cut_off"),
+        _ if flags & LATE != 0 => Some("timeout"),
+        _ => None,
+    }
+}
+
+/// Envoy's admin interface answers.
+pub(super) fn scraped(visit: Box<Visit>, others: Others, end: bool, world: &World<'_>) -> Step<Gateway> {
+    match world.head().status() {
+        200 if !end => Step::hold(Gateway::Scraping(visit, others)),
+        _ => {
+            let refusal = Refusal::internal("Envoy's admin interface did not tell its statistics");
+            refuse(&refusal, Surface::Api, visit, Headers::new())
+        }
+    }
+}
+
+/// The page of metrics: what Envoy's admin interface says, and what the records say.
+pub(super) fn page(visit: Box<Visit>, others: Others, envoy: &[u8], world: &World<'_>) -> Step<Gateway> {
+    reply(scrape::page(others, envoy, world), visit)
 }
 
 /// Gives back what a request has that others wait for: its place and its turn.
@@ -156,7 +209,12 @@ pub(super) fn dismiss(refusal: &Refusal, mut caller: Caller, headers: Headers, w
 }
 
 /// Refuses a request that has none.
-pub(super) fn refuse(refusal: &Refusal, surface: Surface, mut visit: Visit, mut headers: Headers) -> Step<Gateway> {
+pub(super) fn refuse(
+    refusal: &Refusal,
+    surface: Surface,
+    mut visit: Box<Visit>,
+    mut headers: Headers,
+) -> Step<Gateway> {
     visit.reason = Some(refusal.reason);
     headers.push(("content-type", "application/json".into()));
     if let Some(wait) = refusal.retry_after {
@@ -176,16 +234,15 @@ pub(super) fn refuse(refusal: &Refusal, surface: Surface, mut visit: Visit, mut 
 }
 
 /// Answers a client.
-pub(super) fn reply(reply: Reply, mut visit: Visit) -> Step<Gateway> {
-    visit.labels.status = reply.status;
-    Step::reply(Gateway::Ended(visit), reply)
+pub(super) fn reply(reply: Reply, visit: Box<Visit>) -> Step<Gateway> {
+    Step::reply(Gateway::Ended(visit, reply.status), reply)
 }
 
 /// No vendor answered: a kept answer is better than none, be it stale.
 fn fail(refusal: &Refusal, mut forwarded: Forwarded, mut headers: Headers, world: &mut World<'_>) -> Step<Gateway> {
-    let (memo, lead, note) = (forwarded.memo, forwarded.lead.take(), forwarded.note);
+    let (memo, lead, note) = (forwarded.memo, forwarded.lead.take(), forwarded.caller.visit.cache);
     let delivery = world.exchanges.get(forwarded.exchange).map(|exchange| exchange.request.delivery());
-    let (caller, _, effects) = settle(forwarded, world);
+    let (caller, effects) = settle(forwarded, world);
     let stale = memo
         .filter(|_| refusal.is_outage())
         .and_then(|memo| kept::here(&memo.key, world).filter(|entry| memo.tolerates(entry, world.now())));
@@ -224,7 +281,7 @@ fn remember(forwarded: &mut Forwarded, world: &mut World<'_>) -> Vec<Effect> {
 
 /// The headers by which a client learns who answered.
 fn trail(exchange: &Exchange, config: &Config) -> Headers {
-    let mut headers = vec![("x-weir-attempts", exchange.trail(config).into())];
+    let mut headers = vec![("x-weir-attempts", exchange.trail(config, Attempt::so_far).into())];
     if let Some(last) = exchange.last() {
         headers.push(("x-weir-vendor", vendor_name(config, &last.hop).to_owned().into()));
         headers.push(("x-weir-model", last.hop.model.clone().into()));
@@ -258,24 +315,14 @@ fn interrupted(status: u16, config: &Config) -> Refusal {
 }
 
 /// The end of a request that went out: what it came to is settled.
-fn settle(forwarded: Forwarded, world: &mut World<'_>) -> (Caller, u16, Vec<Effect>) {
+fn settle(forwarded: Forwarded, world: &mut World<'_>) -> (Caller, Vec<Effect>) {
     let Forwarded { mut caller, exchange, claim, admitted, .. } = forwarded;
-    let status = caller.visit.labels.status;
-    let Some(mut exchange) = world.exchanges.close(exchange) else { return (caller, status, Vec::new()) };
+    let Some(mut exchange) = world.exchanges.close(exchange) else { return (caller, Vec::new()) };
     report::closed(&mut exchange, world);
-    caller.visit.settled(&exchange, world.config);
-    let mut effects = unmetered(&exchange, world.config);
+    let mut effects = caller.visit.settled(&exchange, world);
     let attempts: Vec<usize> = exchange.attempts.iter().map(|attempt| attempt.hop.vendor).collect();
     effects.extend(admitted.settle(&Bill::of(&exchange), &attempts, &claim, world));
-    (caller, status, effects)
-}
-
-/// Tells of an answer whose tokens nobody counted.
-fn unmetered(exchange: &Exchange, config: &Config) -> Vec<Effect> {
-    let Some(spent) = exchange.spent().filter(|spent| spent.source == Source::Estimate) else { return Vec::new() };
-    let vendor = vendor_name(config, spent.hop).to_owned();
-    let text = format!("{vendor} did not tell the tokens of an answer: they are estimated");
-    vec![Effect::Log(log::Level::Info, text), Effect::Count(Counter::Unmetered { vendor })]
+    (caller, effects)
 }
 
 /// nginx's status for a client that left before its answer; no client ever sees it.

@@ -3,12 +3,14 @@
 use super::departure::{dismiss, reply};
 use super::{Caller, Gateway, Gathering};
 use crate::flow::batch::Batch;
+use crate::flow::visit::Own;
 use crate::flow::{Effect, Headers, Reply, Step, World, call};
 use crate::limit::Mode;
 use crate::refusal::Refusal;
 
 /// Reads a batch and makes the first calls.
-pub(super) fn begin(caller: Caller, body: Vec<u8>, world: &World<'_>) -> Step<Gateway> {
+pub(super) fn begin(mut caller: Caller, body: Vec<u8>, world: &World<'_>) -> Step<Gateway> {
+    caller.visit.own = Own::Unknown;
     let deadline = world.now().saturating_add(world.config.routing.batch_timeout);
     match Batch::read(body, deadline, width(&caller)) {
         Ok(batch) => go_on(Gathering { caller, batch }, world),

@@ -15,6 +15,7 @@
 //! | `Forwarded` | the exchange | a response from Envoy: an answer, or the end of all attempts |
 //! | `Answering` | the exchange, and that a vendor answered | the end of the stream, which counts it |
 //! | `Passing` | it is for Envoy's admin interface | that interface's response |
+//! | `Scraping` | that interface has statistics | the whole of them, which become a page |
 //! | `Ended` | what the client got | the end of the stream, which counts it |
 //! | `Closed` | nothing | nothing |
 //!
@@ -46,6 +47,7 @@ use crate::flow::pool::Kind;
 use crate::flow::visit::Visit;
 use crate::flow::{Effect, Flow, Head, Part, Reads, Step, World};
 use crate::limit::Claim;
+use crate::metric::page::Others;
 use crate::redis::Reply;
 use crate::refusal::{Refusal, Surface};
 use crate::route::Plan;
@@ -78,9 +80,11 @@ pub enum Gateway {
     /// A vendor's answer is on its way to the client.
     Answering(Box<Forwarded>),
     /// The request is with Envoy's admin interface.
-    Passing(Visit),
-    /// The client has an answer of Weir's own, or is getting Envoy's.
-    Ended(Visit),
+    Passing(Box<Visit>, Others),
+    /// Envoy's admin interface is telling its statistics.
+    Scraping(Box<Visit>, Others),
+    /// The client has an answer of Weir's own; its status.
+    Ended(Box<Visit>, u16),
     /// All is settled.
     #[default]
     Closed,
@@ -98,7 +102,7 @@ pub struct Caller {
     turn: Option<Kind>,
     control: Control,
     explain: Explain,
-    visit: Visit,
+    visit: Box<Visit>,
 }
 
 /// Whether the choice of the vendor is to be explained.
@@ -134,7 +138,7 @@ pub struct Stranger {
     digest: Digest,
     wants: Serves,
     surface: Surface,
-    visit: Visit,
+    visit: Box<Visit>,
 }
 
 /// A request that its caller may make, and that somebody can answer.
@@ -149,8 +153,6 @@ pub struct Permitted {
     explanation: Option<String>,
     /// By what its answer is kept, if it may be.
     memo: Option<Memo>,
-    /// What came of looking for a kept answer.
-    note: Option<&'static str>,
     /// The right to ask in the name of identical requests.
     lead: Option<Lease>,
     /// How long it waits for an identical one.
@@ -191,7 +193,6 @@ pub struct Forwarded {
     standings: Standings,
     explanation: Option<String>,
     memo: Option<Memo>,
-    note: Option<&'static str>,
     lead: Option<Lease>,
 }
 
@@ -204,19 +205,20 @@ impl Flow for Gateway {
         arrival::body(self, body, world)
     }
 
-    fn response_head(self, _: bool, world: &mut World<'_>) -> Step<Gateway> {
+    fn response_head(self, end: bool, world: &mut World<'_>) -> Step<Gateway> {
         match self {
             Gateway::Forwarded(forwarded) => departure::answer(forwarded, world),
-            Gateway::Passing(mut visit) => {
-                visit.labels.status = world.head().status();
-                Step::pass(Gateway::Ended(visit), Vec::new())
-            }
+            Gateway::Passing(visit, others) => departure::scraped(visit, others, end, world),
             state => departure::interrupt(state, world),
         }
     }
 
-    fn response_body(self, _: Part, _: &mut World<'_>) -> Step<Gateway> {
-        Step::pass(self, Vec::new())
+    fn response_body(self, body: Part, world: &mut World<'_>) -> Step<Gateway> {
+        match (self, body) {
+            (Gateway::Scraping(visit, others), Part::Whole(envoy)) => departure::page(visit, others, &envoy, world),
+            (state @ Gateway::Scraping(..), _) => Step::hold(state),
+            (state, _) => Step::pass(state, Vec::new()),
+        }
     }
 
     fn told(self, replies: Option<Vec<Reply>>, world: &mut World<'_>) -> Step<Gateway> {
@@ -257,6 +259,9 @@ impl Flow for Gateway {
     }
 
     fn reads_response(&self) -> Reads {
-        Reads::Nothing
+        match self {
+            Gateway::Scraping(..) => Reads::Whole,
+            _ => Reads::Nothing,
+        }
     }
 }

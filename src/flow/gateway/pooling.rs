@@ -17,6 +17,7 @@ use crate::flow::flight::News;
 use crate::flow::flight::{hand_over, land};
 use crate::flow::party::Party;
 use crate::flow::pool::{Answer, Boarding, Joined, Kind, Member, Most, Share};
+use crate::flow::visit::Own;
 use crate::flow::{Effect, Headers, Reply, Step, World, bill, kept};
 use crate::metric::{Counter, Rung};
 use crate::refusal::Refusal;
@@ -69,8 +70,9 @@ fn kind(permitted: &Permitted, world: &World<'_>) -> Option<(Kind, String, u64)>
     may.then(|| Kind::of(caller.visit.labels.endpoint, &caller.key.sha256, request)).flatten()
 }
 
-fn wait(pooling: Pooling, mut effects: Vec<Effect>) -> Step<Gateway> {
+fn wait(mut pooling: Pooling, mut effects: Vec<Effect>) -> Step<Gateway> {
     effects.push(Effect::Wait);
+    pooling.permitted.caller.visit.own = Own::Unknown;
     Step { effects, ..Step::hold(Gateway::Pooling(Box::new(pooling))) }
 }
 
@@ -178,17 +180,20 @@ fn cost(permitted: &Permitted, answer: &Answer, world: &World<'_>) -> Option<Nan
 
 /// Answers as the call was answered.
 fn relay(permitted: Permitted, answer: &Answer, more: Headers, world: &mut World<'_>) -> Step<Gateway> {
-    let Permitted { mut caller, lead, note, .. } = permitted;
+    let Permitted { mut caller, lead, .. } = permitted;
+    let note = caller.visit.cache;
     let mut headers: Headers = vec![("content-type", "application/json".into())];
     headers.extend(answer.headers.iter().cloned().chain(more));
     headers.extend(note.map(|note| ("x-weir-cache", note.into())));
     if let Some((_, vendor)) = world.config.vendor(said(answer, "x-weir-vendor")) {
-        vendor.name.clone_into(&mut caller.visit.labels.vendor);
+        caller.visit.labels.vendor = vendor.name.as_str().into();
     }
     let mut effects = hand_on(&mut caller, world);
     effects.extend(lead.into_iter().flat_map(|lead| hand_over(lead, world)));
-    effects.extend(note.map(|note| Effect::Count(Counter::Cache(note))));
+    caller.visit.company = said(answer, "x-weir-merged").parse().unwrap_or(1);
     if answer.status != 200 {
+        // The call's own line and counters say more.
+        caller.visit.reason = Some("merged");
         effects.extend(note.map(|_| Effect::Count(Counter::Degraded(Rung::Error))));
     }
     let step = reply(Reply { status: answer.status, headers, body: answer.body.clone() }, caller.visit);

@@ -16,7 +16,8 @@ use crate::chat::replay;
 use crate::chat::request::Delivery;
 use crate::flow::flight::{self, Leader, Lease, News, land};
 use crate::flow::kept::{self, Memo};
-use crate::flow::{EVENT_STREAM, Effect, Headers, Reply, Step, World, content};
+use crate::flow::visit::Own;
+use crate::flow::{EVENT_STREAM, Effect, Headers, Reply, Step, World, content, trace};
 use crate::metric::{Counter, Rung};
 use crate::redis::{self, Command};
 use crate::refusal::Refusal;
@@ -29,7 +30,7 @@ pub(super) fn recollect(mut permitted: Permitted, world: &mut World<'_>) -> Step
     });
     match found {
         Ok(memo) => permitted.memo = Some(memo),
-        Err(note) => permitted.note = note,
+        Err(note) => permitted.caller.visit.cache = note,
     }
     let Some(memo) = permitted.memo else { return go_on(permitted, world) };
     let kept = kept::here(&memo.key, world);
@@ -41,7 +42,7 @@ pub(super) fn recollect(mut permitted: Permitted, world: &mut World<'_>) -> Step
     {
         return give(permitted, &entry, Rung::Stale, world);
     }
-    permitted.note = Some(if memo.reads { "miss" } else { "bypass;no-cache" });
+    permitted.caller.visit.cache = Some(if memo.reads { "miss" } else { "bypass;no-cache" });
     let merge = world.config.cache.as_ref().map_or(Duration::ZERO, |cache| cache.merge);
     permitted.until = world.now().saturating_add(merge);
     match memo.reads && permitted.caller.place.is_some() && merge > Duration::ZERO {
@@ -59,7 +60,7 @@ fn go_on(permitted: Permitted, world: &mut World<'_>) -> Step<Gateway> {
 }
 
 /// Leads, or follows.
-fn join(permitted: Permitted, memo: Memo, world: &mut World<'_>) -> Step<Gateway> {
+fn join(mut permitted: Permitted, memo: Memo, world: &mut World<'_>) -> Step<Gateway> {
     if !world.flights.has(&memo.key) {
         let lead = Lease::take(memo.key, permitted.until, world);
         world.flights.depart(memo.key, if lead.is_some() { Leader::Here } else { Leader::Elsewhere });
@@ -68,6 +69,7 @@ fn join(permitted: Permitted, memo: Memo, world: &mut World<'_>) -> Step<Gateway
         }
     }
     world.flights.follow(&memo.key, world.stream, permitted.until);
+    permitted.caller.visit.own = Own::Unknown;
     Step { effects: vec![Effect::Wait], ..Step::hold(Gateway::Following(Box::new(permitted))) }
 }
 
@@ -166,19 +168,22 @@ pub(super) fn told(
 }
 
 /// Waits for another gateway.
-pub(super) fn wait(permitted: Box<Permitted>, world: &mut World<'_>) -> Step<Gateway> {
+pub(super) fn wait(mut permitted: Box<Permitted>, world: &mut World<'_>) -> Step<Gateway> {
     world.flights.look_again(world.stream);
+    permitted.caller.visit.own = Own::Unknown;
     Step { effects: vec![Effect::Wait], ..Step::hold(Gateway::Looking(permitted)) }
 }
 
 /// Gives a kept answer, to this one and to all that follow it.
 pub(super) fn give(permitted: Permitted, entry: &Entry, rung: Rung, world: &mut World<'_>) -> Step<Gateway> {
     let Permitted { caller, request, memo, lead, .. } = permitted;
+    let mut traced = trace::asks(&request, &caller.visit.labels.model, world.config);
     let landed = lead.map(|lead| land(lead, Rc::new(entry.clone()), world)).unwrap_or_default();
     // Whoever led may have got a stale one.
     let fresh = memo.is_some_and(|memo| memo.welcomes(entry, world.now()));
     let rung = if rung == Rung::Merge && !fresh { Rung::Stale } else { rung };
-    serve(caller, request.delivery(), entry, rung, world).after(landed)
+    traced.extend(landed);
+    serve(caller, request.delivery(), entry, rung, world).after(traced)
 }
 
 /// Answers with a kept answer.
@@ -192,15 +197,15 @@ pub(super) fn serve(caller: Caller, delivery: Delivery, entry: &Entry, rung: Run
 fn handed(mut caller: Caller, answer: Reply, entry: &Entry, rung: Rung, world: &World<'_>) -> Step<Gateway> {
     let turn = hand_on(&mut caller, world);
     let Caller { mut visit, .. } = caller;
-    visit.cache = Some(rung.header());
-    let labels = &mut visit.labels;
     // What stands in Redis may name anybody.
     let vendor = world.config.vendor(&entry.vendor).map_or("other", |(_, vendor)| &vendor.name);
-    vendor.clone_into(&mut labels.vendor);
-    let saved = Counter::Saved { vendor: labels.vendor.clone(), model: labels.model.clone() };
+    visit.labels.vendor = vendor.into();
+    visit.cache = Some(rung.header());
+    let saved = Counter::Saved(visit.labels.target());
     let mut step = reply(answer, visit);
+    step.effects.splice(..0, trace::looked(rung.header(), world.config));
     step.effects.extend(turn);
-    step.effects.extend([Counter::Cache(rung.header()), Counter::Degraded(rung)].map(Effect::Count));
+    step.effects.push(Effect::Count(Counter::Degraded(rung)));
     if entry.cost > 0 && rung != Rung::Stale {
         step.effects.push(Effect::Add(saved, entry.cost));
     }

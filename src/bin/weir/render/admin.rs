@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 use weir::config::Admin;
-use weir::metric::LABELS;
+use weir::metric::table::Kind;
+use weir::metric::{LABELS, METRICS};
 
 use super::socket;
 
@@ -29,8 +30,18 @@ pub fn cluster(admin: &Admin) -> Value {
     })
 }
 
-/// How the filter's names of metrics become labels: `requests_total;;vendor=openai;;method=POST`.
+/// How the filter's names of metrics become labels: `requests_total;;vendor=openai;;method=POST`. And how finely Envoy tells
+/// times apart.
 pub fn statistics() -> Value {
     let tag = |name: &&str| json!({"tag_name": name, "regex": format!("(;;{name}=([^;]*))")});
-    json!({"stats_tags": LABELS.iter().map(tag).collect::<Vec<_>>()})
+    let buckets = METRICS.iter().filter_map(|metric| match metric.kind {
+        Kind::Histogram(buckets) => {
+            Some(json!({"match": {"prefix": format!("wasmcustom.{}", metric.inside)}, "buckets": buckets}))
+        }
+        Kind::Counter | Kind::Gauge => None,
+    });
+    json!({
+        "stats_tags": LABELS.iter().map(tag).collect::<Vec<_>>(),
+        "histogram_bucket_settings": buckets.collect::<Vec<_>>(),
+    })
 }

@@ -11,7 +11,7 @@ use weir::flow::call::INNER;
 
 use super::plugin::Machine;
 use super::vendor::unlimited;
-use super::{NOTE, extension, inside, local_reply, route, router, seconds, socket};
+use super::{NOTE, extension, inside, joined, local_reply, route, router, seconds, socket, watch};
 
 /// Both listeners.
 pub fn listeners(config: &Config, machine: &Machine) -> [Value; 2] {
@@ -19,7 +19,7 @@ pub fn listeners(config: &Config, machine: &Machine) -> [Value; 2] {
     let address = socket(&config.listen.ip().to_string(), config.listen.port());
     [
         json!({"name": "weir", "address": address, "filter_chains": chains}),
-        json!({"name": INNER, "internal_listener": {}, "filter_chains": chains}),
+        json!({"name": INNER, "internal_listener": {}, "metadata": watch::inner(), "filter_chains": chains}),
     ]
 }
 
@@ -35,28 +35,29 @@ pub fn inner_cluster() -> Value {
 
 /// The filter, then the router.
 fn manager(config: &Config, machine: &Machine) -> Value {
+    let manager = json!({
+        "stat_prefix": "weir",
+        "server_name": "weir",
+        "generate_request_id": true,
+        "preserve_external_request_id": true,
+        "always_set_request_id_in_response": true,
+        "use_remote_address": true,
+        "internal_address_config": everybody(),
+        "normalize_path": true,
+        "merge_slashes": true,
+        "path_with_escaped_slashes_action": "REJECT_REQUEST",
+        "request_headers_timeout": "10s",
+        "request_timeout": "120s",
+        "stream_idle_timeout": seconds(silence(&config.routing)),
+        "delayed_close_timeout": "0.1s",
+        "local_reply_config": local_reply::as_json(),
+        "route_config": {"virtual_hosts": [route::virtual_host(config)]},
+        "http_filters": [machine.gateway(), router()],
+    });
     extension(
         "envoy.filters.network.http_connection_manager",
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        json!({
-            "stat_prefix": "weir",
-            "server_name": "weir",
-            "generate_request_id": true,
-            "preserve_external_request_id": true,
-            "always_set_request_id_in_response": true,
-            "use_remote_address": true,
-            "internal_address_config": everybody(),
-            "normalize_path": true,
-            "merge_slashes": true,
-            "path_with_escaped_slashes_action": "REJECT_REQUEST",
-            "request_headers_timeout": "10s",
-            "request_timeout": "120s",
-            "stream_idle_timeout": seconds(silence(&config.routing)),
-            "delayed_close_timeout": "0.1s",
-            "local_reply_config": local_reply::as_json(),
-            "route_config": {"virtual_hosts": [route::virtual_host(config)]},
-            "http_filters": [machine.gateway(), router()],
-        }),
+        joined(manager, joined(watch::access_log(config), watch::tracing(config))),
     )
 }
 

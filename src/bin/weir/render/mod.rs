@@ -15,6 +15,7 @@ mod redis;
 mod route;
 mod tls;
 mod vendor;
+mod watch;
 mod yaml;
 
 use std::time::Duration;
@@ -40,6 +41,7 @@ fn bootstrap(site: &Site, module: &str) -> Result<Value, String> {
     let vendors: Result<Vec<Value>, String> =
         config.vendors.iter().map(|vendor| vendor::cluster(vendor, &machine)).collect();
     let mut clusters: Vec<Value> = [vendors?, vec![listener::inner_cluster(), admin::cluster(&config.admin)]].concat();
+    clusters.extend(watch::collector(config)?);
     if let Some(redis) = &config.redis {
         listeners.extend(redis::listeners(redis, &machine));
         clusters.extend(redis::clusters(redis)?);

@@ -39,13 +39,13 @@ pub fn buffer(config: &Config) -> usize {
     config.limits.body_bytes.max(MAX_REPLY) + (1 << 20)
 }
 
-/// Exactly this path: whoever reaches another one of the admin interface can stop Envoy.
+/// Exactly this path: whoever reaches another one of the admin interface can stop Envoy. The query is the filter's.
 fn metrics() -> Value {
     json!({
         "match": {"path": "/metrics"},
         "route": {
             "cluster": admin::CLUSTER,
-            "prefix_rewrite": "/stats/prometheus?usedonly&filter=^wasmcustom",
+            "prefix_rewrite": "/stats/prometheus",
             "timeout": "5s",
         },
     })

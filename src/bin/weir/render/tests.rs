@@ -121,6 +121,41 @@ fn calls_itself_where_no_socket_leads() {
     assert_eq!(batches["route"]["idle_timeout"], "401s", "it is silent until its end");
 }
 
+fn with(more: &str) -> Value {
+    bootstrap(&Site::new(config::yaml(&[YAML, more].concat()).unwrap(), |_| true).unwrap(), "/weir.wasm").unwrap()
+}
+
+#[test]
+fn writes_a_line_for_each_request_unless_told_not_to() {
+    let rendered = with("");
+    let line = all(&rendered, "inline_string").into_iter().filter_map(Value::as_str).find(|line| line.starts_with('{'));
+    assert!(line.unwrap().ends_with("%METADATA(LISTENER:weir:log)%%FILTER_STATE(wasm.log:PLAIN)%}\n"));
+    assert!(all(&with("log: {access: false}"), "access_log").is_empty());
+}
+
+#[test]
+fn sends_traces_where_they_are_wanted() {
+    assert!(all(&with(""), "tracing").is_empty());
+    for (otlp, key, cluster) in [
+        (
+            "http://collector:4317",
+            "grpc_service",
+            json!({"envoy_grpc": {"cluster_name": "weir_otlp", "authority": "collector:4317"}, "timeout": "1s"}),
+        ),
+        (
+            "http://collector:4318/v1/traces",
+            "http_service",
+            json!({"http_uri": {"uri": "http://collector:4318/v1/traces", "cluster": "weir_otlp", "timeout": "1s"}}),
+        ),
+    ] {
+        let rendered = with(&format!("tracing: {{otlp: '{otlp}', sample: 0.25}}"));
+        assert_eq!(all(&rendered, key)[0], &cluster);
+        assert_eq!(all(&rendered, "random_sampling")[0], &json!({"value": 25.0}));
+        let names: Vec<&Value> = all(&rendered, "clusters")[0].as_array().unwrap().iter().map(|c| &c["name"]).collect();
+        assert!(names.contains(&&json!("weir_otlp")));
+    }
+}
+
 #[test]
 fn is_read_back_as_it_was_meant() {
     fn without_notes(value: Value) -> Value {

@@ -98,7 +98,7 @@ impl<'v> Yaml<'v> {
     }
 
     fn literal(&mut self, text: &str, depth: usize) {
-        self.line(" |-");
+        self.line(if text.ends_with('\n') { " |" } else { " |-" });
         for line in text.lines() {
             self.indent(depth);
             self.line(line);

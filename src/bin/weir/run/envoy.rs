@@ -32,8 +32,9 @@ impl Envoy {
             .arg("--config-path")
             .arg(bootstrap)
             .args(["--concurrency", &concurrency.to_string(), "--log-level", "warn", "--disable-hot-restart"])
+            .args(["--file-flush-interval-msec", LINES])
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::inherit())
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|error| format!("cannot start {}: {error}", binary.display()))?;
@@ -145,6 +146,9 @@ fn lock(log: &Mutex<Log>) -> MutexGuard<'_, Log> {
     log.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Milliseconds after which a line of the access log is written at the latest; Envoy's own ten seconds are long for whoever
+/// watches.
+const LINES: &str = "500";
 /// How many lines are kept while Envoy starts.
 const KEPT: usize = 1000;
 /// Longer than Envoy takes to end with thousands of streams open.
