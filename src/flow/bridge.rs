@@ -81,6 +81,8 @@ mod tests {
             spare: &Default::default(),
             pools: &Default::default(),
             shelf: &Default::default(),
+            history: &Default::default(),
+            redis: || crate::redis::Presence::Answers,
             random: || 0,
             moment: Default::default(),
             clock: || std::time::Duration::ZERO,

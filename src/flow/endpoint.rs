@@ -4,8 +4,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use crate::chat::Task;
 use crate::config::{Config, Key};
+use crate::flow::Reply;
 use crate::flow::exchange::vendor_name;
-use crate::flow::{Reply, World, report, scrape, selection};
 use crate::json::Writer;
 use crate::refusal::Refusal;
 
@@ -18,12 +18,14 @@ pub enum Serves {
     Batch,
     /// The list of models.
     Models,
-    /// What is known of the vendors, for admins.
+    /// What is known of vendors, limits, kept answers and the last hours, for admins.
     Status,
     /// The health page.
     Health,
     /// Envoy's statistics, by its admin interface.
     Metrics,
+    /// The page for people.
+    Dashboard,
 }
 
 impl Serves {
@@ -34,7 +36,7 @@ impl Serves {
 }
 
 /// Path, method, purpose: `docs/api.md` documents each row.
-pub const ENDPOINTS: [(&str, &str, Serves); 9] = [
+pub const ENDPOINTS: [(&str, &str, Serves); 10] = [
     (CHAT, "POST", Serves::Asks(Task::Chat)),
     (BATCH, "POST", Serves::Batch),
     ("/api/embeddings", "POST", Serves::Asks(Task::Embeddings)),
@@ -44,6 +46,7 @@ pub const ENDPOINTS: [(&str, &str, Serves); 9] = [
     ("/api/status", "GET", Serves::Status),
     ("/health", "GET", Serves::Health),
     ("/metrics", "GET", Serves::Metrics),
+    ("/dashboard", "GET", Serves::Dashboard),
 ];
 
 /// Where the requests of a batch are served, one by one.
@@ -67,29 +70,11 @@ pub fn label(path: &str) -> &'static str {
 
 /// `GET /health`
 pub fn health(now: Duration) -> Reply {
-    /// The last second that the format can name.
-    const LAST: Duration = Duration::from_secs(253_402_300_799);
-    let timestamp = humantime::format_rfc3339_millis(UNIX_EPOCH + now.min(LAST)).to_string();
+    let timestamp = timestamp(now);
     page(|w| {
         w.key("status").string("healthy");
         w.key("timestamp").string(&timestamp);
         w.key("version").string(env!("CARGO_PKG_VERSION"));
-    })
-}
-
-/// `GET /api/status`: what routing has learned of every model at every vendor.
-pub fn status(world: &World<'_>) -> Reply {
-    page(|w| {
-        w.key("version").string(env!("CARGO_PKG_VERSION"));
-        w.key("vendors").array(|w| {
-            for hop in scrape::hops(world.config) {
-                w.object(|w| {
-                    w.key("vendor").string(vendor_name(world.config, hop));
-                    w.key("model").string(&hop.model);
-                    selection::view(w, &report::known(hop, world.config, world.store), world);
-                });
-            }
-        });
     })
 }
 
@@ -111,7 +96,15 @@ pub fn models(config: &Config, key: &Key) -> Reply {
     })
 }
 
-fn page(fill: impl FnOnce(&mut Writer)) -> Reply {
+/// A time since the Unix epoch as RFC 3339 has it: `2024-01-01T12:00:00.000Z`.
+pub fn timestamp(time: Duration) -> String {
+    /// The last second that the format can name.
+    const LAST: Duration = Duration::from_secs(253_402_300_799);
+    humantime::format_rfc3339_millis(UNIX_EPOCH + time.min(LAST)).to_string()
+}
+
+/// A page of JSON.
+pub fn page(fill: impl FnOnce(&mut Writer)) -> Reply {
     let mut w = Writer::default();
     w.object(fill);
     Reply { status: 200, headers: vec![("content-type", "application/json".into())], body: w.finish() }

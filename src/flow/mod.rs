@@ -15,6 +15,8 @@ pub mod bill;
 pub mod books;
 pub mod bridge;
 pub mod call;
+pub mod chronicle;
+pub mod dashboard;
 mod denial;
 pub mod echo;
 pub mod endpoint;
@@ -29,6 +31,7 @@ pub mod pool;
 pub mod report;
 pub mod scrape;
 pub mod selection;
+pub mod status;
 pub mod trace;
 pub mod vendor;
 pub mod visit;
@@ -40,6 +43,7 @@ use std::time::Duration;
 
 use crate::auth;
 use crate::config::Config;
+use crate::history::History;
 use crate::metric::{Counter, Histogram};
 use crate::redis;
 use crate::store::Store;
@@ -247,6 +251,8 @@ pub struct World<'w> {
     pub pools: &'w Pools,
     /// How much of answers the batches on this worker hold.
     pub shelf: &'w Shelf,
+    /// What this worker has seen lately and has yet to write.
+    pub history: &'w History,
     /// Draws a random number.
     pub random: fn() -> u64,
     /// When the event happens, once somebody has asked.
@@ -255,6 +261,8 @@ pub struct World<'w> {
     pub clock: fn() -> Duration,
     /// Reads the headers that the event is about, all at once.
     pub head: fn() -> Head,
+    /// Whether Redis is there, as far as this worker knows; asked only where one is configured.
+    pub redis: fn() -> redis::Presence,
     /// Reads the number that [`Effect::Exchange`] remembered for this stream, if any.
     pub exchange: fn() -> Option<u64>,
     /// Reads what Envoy says of a stream that is over: its response flags, a bit for each.
@@ -291,6 +299,8 @@ impl World<'_> {
             head: self.head,
             exchange: self.exchange,
             flags: self.flags,
+            history: self.history,
+            redis: self.redis,
         }
     }
 }

@@ -125,12 +125,22 @@ impl Party {
     }
 }
 
+/// Everybody in the configuration who has limits.
+pub fn everybody(config: &Config) -> Vec<Party> {
+    let configured = |role, name: &str, rules: &Rc<Rules>| {
+        (!rules.is_empty()).then(|| Party { role, name: Name::Configured(name.to_owned()), rules: Rc::clone(rules) })
+    };
+    let keys = config.keys.iter().filter_map(|key| configured(Role::Key, &key.name, &key.rules));
+    let tenants = config.tenants.iter().filter_map(|tenant| configured(Role::Tenant, &tenant.name, &tenant.rules));
+    let models = config.models.iter().filter_map(|model| configured(Role::Model, &model.name, &model.rules));
+    let vendors = (0..config.vendors.len()).filter_map(|index| Party::vendor(index, config));
+    keys.chain(tenants).chain(models).chain(vendors).collect()
+}
+
 /// Makes the records of all parties of the configuration. A record's first writer cannot tell whether another was
 /// faster, so none is made under traffic.
 pub fn prepare(config: &Config, store: &dyn Store) {
-    let limited = configured(config).filter(|(.., rules)| !rules.is_empty());
-    let records = limited.map(|(role, name, _)| configured_record(role, name));
-    for name in records.chain([GATEWAY.to_owned()]) {
+    for name in everybody(config).iter().map(Party::record).chain([GATEWAY.to_owned()]) {
         if store.load(&name).0.is_none() {
             store.save(&name, &Ledger::default().render(), None);
         }

@@ -154,7 +154,7 @@ pub fn view(w: &mut Writer, record: &Record, world: &World<'_>) {
 }
 
 /// With three decimals; what is no number is 0.
-fn decimal(number: f64) -> String {
+pub fn decimal(number: f64) -> String {
     let number = if number.is_finite() { number } else { 0.0 };
     let text = format!("{number:.3}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()

@@ -13,7 +13,7 @@ use crate::chat::request::{Delivery, Request};
 use crate::config::{AccessLog, Key};
 use crate::flow::exchange::{Attempt, Exchange, Source, vendor_name};
 use crate::flow::report::Progress;
-use crate::flow::{Effect, Head, World};
+use crate::flow::{Effect, Head, World, chronicle};
 use crate::json::Writer;
 use crate::metric::{self, Counter, Histogram, Labels, Target};
 use crate::unit::NanoUsd;
@@ -156,6 +156,7 @@ impl Visit {
         if let Own::Since(since) = self.own {
             self.own = Own::Was(now.saturating_sub(since));
         }
+        world.history.note(&chronicle::finished(&self, now));
         let endpoint = self.labels.endpoint;
         let duration = Histogram::Duration { endpoint, target: self.labels.target() };
         let mut effects = vec![Effect::Observe(duration, now.saturating_sub(self.began))];

@@ -20,7 +20,7 @@ use crate::metric::Counter;
 use crate::redis::breaker::Turn;
 use crate::redis::ending::Ending;
 use crate::redis::line::{Asker, Line, Other, Outcome};
-use crate::redis::{BRIDGE, Command, Reply};
+use crate::redis::{BRIDGE, Command, Presence, Reply};
 
 /// A stream on hold, as the desk sees it. The effective context is the stream's while it is told.
 pub trait Waiting {
@@ -81,6 +81,11 @@ pub fn tell(commands: Vec<Command>) {
         dropped
     });
     worker::count(&Counter::RedisDropped, dropped as u64);
+}
+
+/// Whether Redis is there, as far as the last calls say.
+pub fn presence() -> Presence {
+    DESK.with_borrow(|desk| desk.line.presence())
 }
 
 /// A stream is over.

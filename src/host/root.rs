@@ -52,7 +52,8 @@ impl Root {
     }
 
     /// From here on this is the root that acts for the worker.
-    fn take_over(&self, config: &Config) {
+    fn take_over(&self, config: &Rc<Config>) {
+        worker::configure(Rc::clone(config));
         bell::hang(self.id);
         redis::open(config.redis.as_ref());
     }
@@ -121,7 +122,6 @@ impl RootContext for Root {
         match Role::parse(&self.get_plugin_configuration().unwrap_or_default()) {
             Ok(role) => {
                 if let Role::Gateway(config) = &role {
-                    worker::configure(Rc::clone(config));
                     self.take_over(config);
                     self.set_tick_period(TICK);
                 }
@@ -156,6 +156,7 @@ impl RootContext for Root {
         let news = worker::with_world(self.id, None, Head::default, |world| {
             world.spare.give_back(world);
             world.books.close(world.store, world.now());
+            world.history.write(world.store, world.now());
             let mut news = flight::look(world);
             news.extend(pool::look(world));
             news

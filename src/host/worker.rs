@@ -19,6 +19,8 @@ use crate::flow::flight::{Flights, Stream};
 use crate::flow::load::Spare;
 use crate::flow::pool::Pools;
 use crate::flow::{Head, World, kept, party, report};
+use crate::history::{self, History};
+use crate::host::redis;
 use crate::metric::{Counter, Histogram};
 use crate::store::Store;
 
@@ -39,6 +41,7 @@ pub struct Worker {
     flights: Flights,
     pools: Pools,
     shelf: Shelf,
+    history: History,
     keys: auth::Memory,
     statistics: Statistics,
 }
@@ -70,12 +73,13 @@ pub fn configure(config: Rc<Config>) {
     party::prepare(&config, &SharedData);
     kept::prepare(&config, &SharedData);
     report::prepare(&config, &SharedData);
+    history::prepare(&SharedData, clock());
     WORKER.with_borrow_mut(|slot| match slot {
         Some(worker) => (worker.config, worker.keys) = (config, auth::Memory::default()),
         None => {
             let exchanges = Exchanges::new(clock().as_nanos() as u64);
-            let (books, spare, flights, pools, shelf, keys, statistics) = Default::default();
-            *slot = Some(Worker { config, exchanges, books, spare, flights, pools, shelf, keys, statistics });
+            let (books, spare, flights, pools, shelf, history, keys, statistics) = Default::default();
+            *slot = Some(Worker { config, exchanges, books, spare, flights, pools, shelf, history, keys, statistics });
         }
     });
 }
@@ -89,7 +93,8 @@ pub fn with_world<R>(
     step: impl FnOnce(&mut World<'_>) -> R,
 ) -> Option<R> {
     WORKER.with_borrow_mut(|slot| {
-        let Worker { config: present, exchanges, books, spare, flights, pools, shelf, keys, .. } = slot.as_mut()?;
+        let Worker { config: present, exchanges, books, spare, flights, pools, shelf, history, keys, .. } =
+            slot.as_mut()?;
         let (store, moment) = (&SharedData, OnceCell::new());
         let config = began.unwrap_or(present);
         let mut apart = None;
@@ -105,6 +110,8 @@ pub fn with_world<R>(
             spare,
             pools,
             shelf,
+            history,
+            redis: redis::presence,
             random,
             moment,
             clock,

@@ -33,6 +33,7 @@ mod held;
 mod ledger;
 mod local;
 mod state;
+mod view;
 mod window;
 
 use std::time::Duration;
@@ -41,6 +42,7 @@ use serde::{Deserialize, Serialize};
 
 pub use ledger::Ledger;
 pub use local::{charge, settle, take};
+pub use view::Use;
 
 use crate::unit::{NanoUsd, Rate};
 

@@ -43,7 +43,7 @@ impl Period {
     }
 
     /// When the window with this number ends.
-    fn end(self, id: u64) -> Micros {
+    pub(super) fn end(self, id: u64) -> Micros {
         match self {
             Period::Hour => id.saturating_add(1).saturating_mul(HOUR),
             Period::Day => id.saturating_add(1).saturating_mul(DAY),

@@ -25,7 +25,7 @@ use std::time::Duration;
 use super::breaker::{Breaker, Strike, Turn};
 use super::ending::{Ending, unheard};
 use super::resp;
-use super::{Command, Naming, Reply};
+use super::{Command, Naming, Presence, Reply};
 
 /// The line; [`Line::default`] is one to a single Redis on which nothing was said yet.
 #[derive(Debug, Default)]
@@ -127,6 +127,11 @@ impl Line {
             self.asks.release(item);
         }
         self.gathered.retain(|item| !is_its(item));
+    }
+
+    /// Whether anybody is at the other end, as far as the last calls say.
+    pub fn presence(&self) -> Presence {
+        if self.breaker.is_open() { Presence::Absent } else { Presence::Answers }
     }
 
     /// Whether [`Line::next`] has a call to make.

@@ -58,6 +58,15 @@ impl Command {
     }
 }
 
+/// Whether Redis is there, as far as the last calls to it say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// It answers.
+    Answers,
+    /// It counts as absent until it answers a probe.
+    Absent,
+}
+
 /// What Redis, or Envoy in its place, answers to one command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {

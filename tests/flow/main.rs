@@ -20,6 +20,8 @@ mod routing;
 #[cfg(test)]
 mod stage;
 #[cfg(test)]
+mod status;
+#[cfg(test)]
 mod telling;
 
 use stage::{Stage, ask, chunk, completion, error};

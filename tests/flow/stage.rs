@@ -19,6 +19,7 @@ use weir::flow::load::Spare;
 use weir::flow::pool::{self, Pools};
 use weir::flow::vendor::Vendor;
 use weir::flow::{Effect, Flow, Head, Part, Reads, Step, Verdict, World};
+use weir::history::History;
 use weir::metric::Counter;
 use weir::redis::{self, Command, Naming};
 use weir::store::Memory;
@@ -59,6 +60,7 @@ pub struct Stage {
     pub news: Vec<(Stream, News)>,
     pub pools: Pools,
     pub shelf: Shelf,
+    pub history: History,
     /// The calls that the worker is to make.
     pub errands: Vec<Call>,
     pub streams: Stream,
@@ -107,6 +109,7 @@ impl Stage {
             news: Vec::new(),
             pools: Pools::default(),
             shelf: Shelf::default(),
+            history: History::default(),
             errands: Vec::new(),
             streams: 0,
             counted: Vec::new(),
@@ -604,6 +607,8 @@ fn world(stage: &mut Stage, stream: Stream) -> World<'_> {
         spare: &stage.spare,
         pools: &stage.pools,
         shelf: &stage.shelf,
+        history: &stage.history,
+        redis: || redis::Presence::Answers,
         random: || 0,
         moment: Default::default(),
         clock: now,

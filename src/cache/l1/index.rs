@@ -17,7 +17,7 @@ pub const SET_BYTES: usize = 64 << 10;
 pub const MAX_ENTRY: usize = SET_BYTES / 2;
 
 /// What the entries of a set may use together.
-const ENTRIES_BYTES: usize = SET_BYTES - RECORD - (WAYS + 1) * OVERHEAD;
+pub(super) const ENTRIES_BYTES: usize = SET_BYTES - RECORD - (WAYS + 1) * OVERHEAD;
 
 /// What Envoy needs for a record beside its bytes: the name, the string that holds the value, and the node and bucket of
 /// the hash map, 72 and about 16 bytes.
@@ -144,6 +144,12 @@ impl Index {
         }
         emptied.retain(|emptied| *emptied != way);
         Placement { way, emptied, evicted }
+    }
+
+    /// How many entries have not expired, and their bytes.
+    pub fn load(&self, now: u32) -> (usize, usize) {
+        let fresh = self.entries().filter(|(_, entry)| entry.expires > now);
+        fresh.fold((0, 0), |(entries, bytes), (_, entry)| (entries + 1, bytes + entry.size as usize))
     }
 
     /// Frees the way of an entry.

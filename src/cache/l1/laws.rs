@@ -128,6 +128,22 @@ fn gives_what_was_kept_last_until_it_expires() {
 }
 
 #[test]
+fn says_how_much_is_used() {
+    let (l1, store) = (L1::new(8 * SET_BYTES as u64), Counted::default());
+    l1.prepare(&store);
+    (0..20).for_each(|number| assert_eq!(keep(&l1, &store, number, 1000), Ok(0)));
+    let Usage { entries, bytes, room, exact } = l1.usage(&store, NOW);
+    assert_eq!((entries, bytes, exact), (20, 20_000, true));
+    assert!((8 * 50_000..=8 * SET_BYTES as u64).contains(&room), "{room}");
+    assert_eq!(l1.usage(&store, NOW + HOUR).entries, 0, "what has expired is not counted");
+    let large = L1::new(4096 * SET_BYTES as u64);
+    large.prepare(&store);
+    (0..20_000).for_each(|number| assert_eq!(keep(&large, &store, number, 100), Ok(0)));
+    let Usage { entries, exact, .. } = large.usage(&store, NOW);
+    assert!(!exact && (18_000..22_000).contains(&entries), "{entries}");
+}
+
+#[test]
 fn says_what_is_too_large() {
     let (l1, store) = one_set();
     assert_eq!(keep(&l1, &store, 1, MAX_ENTRY), Ok(0));

@@ -59,6 +59,22 @@ impl NotKept {
     }
 }
 
+/// How much of a store is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// How many entries there are that have not expired.
+    pub entries: u64,
+    /// How many bytes they have.
+    pub bytes: u64,
+    /// How many there is room for.
+    pub room: u64,
+    /// Whether every set was looked at.
+    pub exact: bool,
+}
+
+/// A microsecond or two each; the default has 1024.
+const MOST_LOOKED_AT: u32 = 2048;
+
 /// What is used unless the configuration says otherwise: some 15,000 answers of 4 KB.
 pub const DEFAULT_BYTES: u64 = 64 << 20;
 
@@ -140,6 +156,22 @@ impl L1 {
         store.save(&set.slot(way), bytes, None);
         set.give_back_if_lost(store, way, tag, bytes.len());
         Ok(evicted)
+    }
+
+    /// How much is kept. Of many sets only some are looked at, and taken for all: keys are spread evenly over them.
+    pub fn usage(&self, store: &dyn Store, now: Duration) -> Usage {
+        let stride = self.sets.div_ceil(MOST_LOOKED_AT).max(1);
+        let (mut looked_at, mut entries, mut bytes) = (0, 0, 0);
+        for set in (0..self.sets).step_by(stride as usize).map(Set) {
+            looked_at += 1;
+            if let Record::Open(index) = Record::parse(store.load(&set.name()).0.as_deref()) {
+                let fresh = index.load(seconds(now));
+                (entries, bytes) = (entries + fresh.0, bytes + fresh.1);
+            }
+        }
+        let all = |sum: usize| sum as u64 * u64::from(self.sets) / u64::from(looked_at.max(1u32));
+        let room = u64::from(self.sets) * index::ENTRIES_BYTES as u64;
+        Usage { entries: all(entries), bytes: all(bytes), room, exact: stride == 1 }
     }
 
     /// Forgets what was kept under a key.

@@ -6,6 +6,7 @@ use crate::chat::embeddings::Input;
 use crate::flow::Reply;
 use crate::json::Writer;
 use crate::refusal::Refusal;
+use crate::unit;
 
 /// The answer to a request for embeddings.
 pub(super) fn answer(request: &Request) -> Result<Reply, Refusal> {
@@ -41,7 +42,7 @@ pub(super) fn answer(request: &Request) -> Result<Reply, Refusal> {
 
 fn write(vector: &[f32], base64: bool, w: &mut Writer) {
     match base64 {
-        true => w.string(&encoded(&vector.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<_>>())),
+        true => w.string(&unit::base64(&vector.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<_>>())),
         false => w.array(|w| vector.iter().for_each(|number| w.raw(&number.to_string()))),
     }
 }
@@ -64,20 +65,6 @@ fn vector(input: Input<'_>, dimensions: usize) -> Vec<f32> {
     numbers.map(|number| (number / length) as f32).collect()
 }
 
-/// RFC 4648, with padding.
-fn encoded(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for three in bytes.chunks(3) {
-        let bits = (0..3).fold(0, |bits, i| bits << 8 | u32::from(three.get(i).copied().unwrap_or(0)));
-        for i in 0..4 {
-            let digit = ALPHABET.get((bits >> (18 - 6 * i) & 63) as usize).filter(|_| i <= three.len());
-            text.push(digit.copied().map_or('=', char::from));
-        }
-    }
-    text
-}
-
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 /// Enough to look at.
 const FEW: usize = 8;
 /// Numbers in one answer: some three megabytes, so that nobody asks for more than a reply may hold.
@@ -115,14 +102,5 @@ mod tests {
         let more = many.replace(r#"["a","b"]"#, r#"["a","b","c","d","e"]"#);
         let refusal = answer(&Request::read(Task::Embeddings, more.into_bytes()).unwrap()).unwrap_err();
         assert_eq!(refusal.param.as_deref(), Some("dimensions"));
-    }
-
-    #[test]
-    fn base64_is_as_the_standard_says() {
-        for (bytes, text) in
-            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("\u{7f}>?", "fz4/")]
-        {
-            assert_eq!(encoded(bytes.as_bytes()), text);
-        }
     }
 }

@@ -15,7 +15,7 @@ use crate::flow::kept::Control;
 use crate::flow::load::Place;
 use crate::flow::scrape;
 use crate::flow::visit::{Own, Visit};
-use crate::flow::{Effect, Flow, Head, Headers, Part, Reads, Step, World};
+use crate::flow::{Effect, Flow, Head, Headers, Part, Reads, Step, World, dashboard, status};
 use crate::metric::Labels;
 use crate::redis::Reply;
 use crate::refusal::{Refusal, Surface};
@@ -40,6 +40,7 @@ pub(super) fn begin(end: bool, world: &mut World<'_>) -> Step<Gateway> {
     };
     match wants {
         Serves::Health => return reply(endpoint::health(world.now()), visit),
+        Serves::Dashboard => return reply(dashboard::page(), visit),
         Serves::Metrics if world.config.metrics == Audience::Everybody => return pass(visit, query),
         Serves::Metrics | Serves::Models | Serves::Status | Serves::Asks(_) | Serves::Batch => {}
     }
@@ -133,7 +134,7 @@ fn serve(wants: Serves, known: Known, head: &Head, end: bool, world: &World<'_>)
     visit.key = Some(Rc::clone(&key));
     match wants {
         Serves::Models => return reply(endpoint::models(world.config, &key), visit),
-        Serves::Status if key.admin => return reply(endpoint::status(world), visit),
+        Serves::Status if key.admin => return reply(status::page(world), visit),
         Serves::Metrics if key.admin => {
             let path = head.text(":path").unwrap_or_default();
             return pass(visit, path.split_once('?').map_or("", |(_, query)| query));
