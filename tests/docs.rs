@@ -35,6 +35,24 @@ fn the_page_of_the_api_is_complete() {
 }
 
 #[test]
+fn the_tables_of_fields_are_those_of_the_types() {
+    let path = root().join("docs/configuration.md");
+    let page = fs::read_to_string(&path).unwrap();
+    let (before, rest) = page.split_once(FIELDS).unwrap();
+    let (kept, after) = rest.split_once(END).unwrap();
+    let tables = format!("\n\n{}\n", weir::config::schema::reference());
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&path, [before, FIELDS, &tables, END, after].concat()).unwrap();
+    } else {
+        assert!(kept == tables, "out of step; `UPDATE=1 cargo test --test docs` writes the tables anew");
+    }
+}
+
+/// Where the tables of the page of the configuration begin and end.
+const FIELDS: &str = "<!-- Made from src/config/written.rs. -->";
+const END: &str = "<!-- The end of what is made. -->";
+
+#[test]
 fn the_chinese_pages_are_in_step() {
     for (page, chinese) in [("README.md", "README.zh-CN.md"), ("docs/api.md", "docs/api.zh-CN.md")] {
         let [page, chinese] = [page, chinese].map(|path| fs::read_to_string(root().join(path)).unwrap());

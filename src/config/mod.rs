@@ -10,6 +10,8 @@ mod check;
 mod door;
 pub mod problem;
 mod read;
+#[cfg(not(target_family = "wasm"))]
+pub mod schema;
 pub mod written;
 
 use std::net::SocketAddr;
@@ -78,6 +80,7 @@ pub enum AccessLog {
 }
 
 /// Who may read a page.
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Audience {
@@ -312,6 +315,7 @@ pub struct Limits {
 }
 
 /// Who decides about limits when Redis does not answer in time.
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnRedisFailure {

@@ -20,21 +20,24 @@ use super::OnRedisFailure;
 use crate::unit::{Bytes, Span};
 
 /// The whole file.
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Written {
-    /// Address and port where clients connect.
+    /// IP address and port where clients connect.
     #[serde(default = "listen")]
     pub listen: String,
-    /// Address and port, or `unix:/path`, of Envoy's admin interface.
+    /// Envoy's admin interface: a loopback address and port, or `unix:/path`.
     #[serde(default = "admin")]
     pub admin: String,
-    /// The certificate that clients see.
+    /// The certificate that clients see. Without it they come in the clear.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
-    /// Which pages of the web may ask.
+    /// Which pages of the web may ask. Without it none may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cors: Option<Cors>,
-    /// The proxies whose word is taken for where a client is.
+    /// Ranges of addresses, `10.0.0.0/8` or `192.0.2.1`, of the proxies whose `x-forwarded-for` is believed.
+    ///
+    /// Default: none
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trusted_proxies: Vec<String>,
     /// Who answers.
@@ -43,13 +46,15 @@ pub struct Written {
     /// What can be asked for.
     #[serde(default)]
     pub models: Vec<Model>,
-    /// Groups of keys with limits of their own.
+    /// Groups of keys, with limits of their own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tenants: Vec<Tenant>,
-    /// Who may ask.
+    /// Who may ask. Without keys nobody can.
     #[serde(default)]
     pub keys: Vec<Key>,
-    /// Where the demo key is taken.
+    /// Where the demo key is taken: `loopback`, or `anywhere`; see below.
+    ///
+    /// Default: `loopback`
     #[serde(default, skip_serializing_if = "DemoKey::is_default")]
     pub demo_key: DemoKey,
     /// How vendors are tried.
@@ -58,10 +63,10 @@ pub struct Written {
     /// Bounds on what clients may ask.
     #[serde(default)]
     pub limits: Limits,
-    /// The Redis that this gateway shares with others.
+    /// The Redis that this gateway shares with others. Without it everything is local to this Envoy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redis: Option<Redis>,
-    /// Which answers are kept.
+    /// Which answers are kept; `cache: {}` is enough. Without it none is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<Cache>,
     /// How embeddings are made.
@@ -79,6 +84,7 @@ pub struct Written {
 }
 
 /// `demo_key`: where the key that everybody knows may let somebody in.
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DemoKey {
@@ -96,233 +102,309 @@ impl DemoKey {
 }
 
 /// `embeddings`.
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Embeddings {
-    /// Whether requests for one vector each go together; they do not unless this is true.
+    /// Whether requests for one vector each go together while another of their kind is on its way; [the API
+    /// page](api.md) says how.
     pub merge: bool,
 }
 
 /// One of `vendors`.
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Vendor {
-    /// The name that `serve`, headers and metrics use.
+    /// 1 to 64 letters, digits or `._-`: the name in `serve`, in headers and in metrics.
     #[serde(default)]
     pub name: String,
-    /// The wire format: a `kind` of [`crate::vendor::FORMATS`].
+    /// The format it speaks: `openai`, `azure`, `anthropic` or `echo`.
     #[serde(default)]
     pub kind: String,
-    /// The base of the vendor's API, for example `https://api.openai.com/v1`.
+    /// Base of the vendor's API, `https://` or `http://`, without query; `echo` has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// Where the vendor's credential is kept.
+    /// Where the vendor's key is kept; a vendor whose credential is missing is left out.
+    ///
+    /// Default: none
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<Credential>,
-    /// Azure's `api-version`.
+    /// Only for `azure`: its `api-version`.
+    ///
+    /// Default: `2024-10-21`
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_version: Option<String>,
-    /// A PEM file with the certificate authorities to trust instead of the system's.
+    /// PEM file with the authorities to trust for this vendor.
+    ///
+    /// Default: the system's
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<String>,
     /// What all requests to it together may use.
+    ///
+    /// Default: none
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Rules>,
-    /// Whether it is asked to count the tokens of every stream; it is unless this is false.
+    /// Only for `openai` and `azure`: whether each stream is asked for its tokens; `false` for a server that
+    /// refuses `stream_options`.
+    ///
+    /// Default: `true`
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream_usage: Option<bool>,
 }
 
 /// `credential: {env: NAME}` or `credential: {file: /path}`.
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Credential {
-    /// An environment variable.
+    /// The name of an environment variable; another value takes a restart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub env: Option<String>,
-    /// A file.
+    /// The absolute path of a file; another content is taken while the gateway runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
 }
 
 /// One of `models`.
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Model {
-    /// The name that clients ask for.
+    /// What clients ask for; like a vendor's name, and `/`, `:`, `@`.
     #[serde(default)]
     pub name: String,
-    /// Who serves it, in order of preference.
+    /// Who serves it. Which of them is tried first is learned, see `weights`.
     #[serde(default)]
     pub serve: Vec<Hop>,
     /// What all requests for it together may use.
+    ///
+    /// Default: none
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Rules>,
-    /// Which of its answers are kept.
+    /// Which of its answers are kept, where that differs.
+    ///
+    /// Default: as the gateway has it
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheRules>,
     /// What makes a vendor the better one for it.
+    ///
+    /// Default: as `routing` has it
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<Weights>,
-    /// What it costs at those of them that name no other price.
+    /// What it costs at vendors that name no price of their own.
+    ///
+    /// Default: the built-in table's
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
 }
 
 /// One of a model's `serve`.
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Hop {
-    /// The name of a vendor.
+    /// A vendor's name.
     #[serde(default)]
     pub vendor: String,
-    /// The model's name at this vendor, where it differs.
+    /// Its name at this vendor.
+    ///
+    /// Default: the model's name
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// What it costs there.
+    ///
+    /// Default: the model's price
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
 }
 
 /// `price`, in dollars per million tokens.
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Price {
-    /// Of the prompt.
+    /// Dollars per million tokens of the prompt; must be given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<f64>,
-    /// Of the answer.
+    /// Dollars per million tokens of the answer; must be given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<f64>,
-    /// Of the prompt, where the vendor had it in its cache.
+    /// The same for tokens that the vendor read from its prompt cache.
+    ///
+    /// Default: `input`
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cached_input: Option<f64>,
-    /// Of the prompt, where the vendor put it into its cache.
+    /// The same for tokens that it put into its prompt cache.
+    ///
+    /// Default: `input`
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_write: Option<f64>,
 }
 
 /// One of `tenants`.
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Tenant {
-    /// The name that `keys` use.
+    /// Like a vendor's name; `keys` use it.
     #[serde(default)]
     pub name: String,
     /// What its keys together may use.
+    ///
+    /// Default: none
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Rules>,
     /// What its keys together may spend.
+    ///
+    /// Default: none
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_usd: Option<Budget>,
 }
 
 /// One of `keys`.
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Key {
-    /// The key's name in logs.
+    /// The key's name in logs and metrics.
     #[serde(default)]
     pub name: String,
-    /// The SHA-256 of the key, in hex.
+    /// The SHA-256 of the key, 64 hex digits; `weir key` makes both.
     #[serde(default)]
     pub sha256: String,
-    /// The models that it may use; all if absent.
+    /// Names of the models that it may use.
+    ///
+    /// Default: all
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models: Option<Vec<String>>,
-    /// The vendors that may serve it; all if absent.
+    /// Names of the vendors that may serve it.
+    ///
+    /// Default: all
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vendors: Option<Vec<String>>,
-    /// Its tenant.
+    /// The tenant it belongs to, one of `tenants`.
+    ///
+    /// Default: none
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
-    /// When it expires, for example `2027-01-31T00:00:00Z`.
+    /// A moment in UTC: `2027-01-31T00:00:00Z`.
+    ///
+    /// Default: never
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<String>,
-    /// Whether it is taken at all.
+    /// `false` turns it off.
+    ///
+    /// Default: `true`
     #[serde(default = "yes", skip_serializing_if = "is_true")]
     pub enabled: bool,
-    /// Whether it may look behind the scenes.
+    /// Whether it may look behind the scenes: `/api/status`, the dashboard, explanations.
+    ///
+    /// Default: `false`
     #[serde(default, skip_serializing_if = "is_false")]
     pub admin: bool,
-    /// Which of its answers are kept.
+    /// Which of its answers are kept, where that differs.
+    ///
+    /// Default: as the model has it
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheRules>,
     /// What makes a vendor the better one for it.
+    ///
+    /// Default: as the model has it
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<Weights>,
     /// What it may use.
+    ///
+    /// Default: none
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Rules>,
     /// What it may spend.
+    ///
+    /// Default: none
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_usd: Option<Budget>,
 }
 
 /// `routing`.
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Routing {
-    /// How many attempts a request may take, the first included.
+    /// How many attempts a request may take, the first included; 1 to 10.
     pub attempts: u64,
-    /// How long a vendor may take until its first token, or its whole answer if it does not stream.
+    /// How long a vendor may take until its answer begins, or until it is there if it does not stream; at most
+    /// `total_timeout`.
     pub first_token_timeout: Span,
-    /// How long a stream may be silent between two pieces.
+    /// How long a stream may be silent.
     pub idle_timeout: Span,
-    /// How long a request may take in all.
+    /// How long a request may take in all; at most `24h`.
     pub total_timeout: Span,
     /// What makes a vendor the better one.
     pub weights: Weights,
-    /// How long a conversation prefers the vendor that answered it; not at all if 0s.
+    /// How long a conversation prefers the vendor that answered it last, whose prompt cache it is in, while that is
+    /// nearly as good as the best; at most `24h`.
     pub affinity: Span,
-    /// How long a batch of requests may take in all; as long as a request if absent.
+    /// How long a batch of requests may take in all; at most `24h`.
+    ///
+    /// Default: `total_timeout`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_timeout: Option<Span>,
 }
 
 /// `weights`: how much each counts.
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Weights {
-    /// What a request is expected to cost.
+    /// How much the expected cost counts, 0 to 1000. With all three 0 the order of `serve` decides.
     pub cost: f64,
-    /// How often it is answered.
+    /// How much it counts how often a vendor answers, 0 to 1000.
     pub success: f64,
-    /// How fast.
+    /// How much it counts how fast, 0 to 1000.
     pub latency: f64,
 }
 
 /// `limits`.
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Limits {
-    /// The largest request body.
+    /// The largest request body, `1KiB` to `64MiB`.
     pub body_bytes: Bytes,
-    /// How many requests this Envoy serves at once.
+    /// Requests that one gateway serves at once, 1 to 1000000; a batch is one, and so is each of its requests.
     pub in_flight: u64,
-    /// How many tokens an answer is taken to have where the client names no maximum.
+    /// Tokens that an answer is taken to have until it is there, where the client names no maximum.
     pub assumed_output_tokens: u64,
-    /// Who decides about limits when Redis does not.
+    /// Who decides about limits while Redis does not: `local`, each gateway at its part; `deny`; `allow`.
     pub on_redis_failure: OnRedisFailure,
-    /// How many gateways share the Redis.
+    /// How many gateways share the Redis: alone, each allows such a part of every limit.
     pub gateways: u64,
 }
 
 /// `redis`.
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Redis {
-    /// `redis://host:6379`, or `rediss://` for TLS; more than one only for a cluster.
+    /// `redis://host:6379`, or `rediss://` for TLS; several only for a cluster.
     #[serde(default)]
     pub urls: Vec<String>,
-    /// Whether it is a Redis Cluster.
+    /// Whether it is a Redis Cluster; then the urls are some of its nodes.
     #[serde(default)]
     pub cluster: bool,
-    /// The user to authenticate as, where it is not the default one.
+    /// Who to be; needs a password.
+    ///
+    /// Default: the default user
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
-    /// Where the password is kept.
+    /// Where the password is kept; Envoy reads it when it starts.
+    ///
+    /// Default: none
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<Credential>,
-    /// A PEM file with the certificate authorities to trust instead of the system's.
+    /// PEM file with the authorities to trust, only for `rediss://`.
+    ///
+    /// Default: the system's
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<String>,
-    /// The Unix socket of Envoy's Redis proxy: an absolute path, or `@name`.
+    /// The Unix socket of Envoy's Redis proxy, an absolute path or `@name`; `weir run` has its own.
+    ///
+    /// Default: `@weir-redis-PORT`
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub socket: Option<String>,
-    /// How long an answer may take.
+    /// How long an answer may take, `1ms` to `10s`; then a request goes on without.
     #[serde(default = "redis_timeout")]
     pub timeout: Span,
 }

@@ -58,6 +58,8 @@ enum Command {
         #[command(flatten)]
         file: File,
     },
+    /// Print the JSON Schema of the configuration, for editors
+    Schema,
     /// Start the gateway
     Run {
         #[command(flatten)]
@@ -124,6 +126,7 @@ fn carry_out(command: Command) -> Result<String, String> {
         Command::Render { file, target: Target::Istio, module, mesh } => {
             render::istio(site::Site::elsewhere(&file.config)?, module.or(IN_A_POD), &mesh)
         }
+        Command::Schema => Ok(schema()),
         Command::Reload { file } => reload::reload(&file.config),
         Command::Run { file, module, concurrency } => {
             run::run(&file.config, module.or(HERE), concurrency).map(|()| String::new())
@@ -134,6 +137,10 @@ fn carry_out(command: Command) -> Result<String, String> {
 const HERE: &str = "dist/weir.wasm";
 const IN_A_POD: &str = "/etc/weir/filter/weir.wasm";
 const ONLY_ISTIO: &str = "--place, --selector and --namespace are for Istio: add --for istio";
+
+fn schema() -> String {
+    format!("{:#}\n", weir::config::schema::schema())
+}
 
 /// Prints. A reader who has seen enough and gone away is no problem.
 fn show(text: &str) {

@@ -5,23 +5,26 @@ use serde::{Deserialize, Serialize};
 use crate::unit::Span;
 
 /// `tls`.
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Tls {
-    /// A PEM file with the certificate, and those between it and a trusted authority.
+    /// PEM file with the certificate, the server's own first, by its absolute path.
     #[serde(default)]
     pub cert_file: String,
-    /// A PEM file with its private key.
+    /// PEM file with its private key, which is not encrypted.
     #[serde(default)]
     pub key_file: String,
 }
 
 /// `cors`.
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Cors {
-    /// The origins whose pages may ask, or `*`.
+    /// Origins whose pages may ask from a browser: `https://app.example.com`, `http://localhost:5173`, spelled as
+    /// browsers send them; or `["*"]`, all.
     #[serde(default)]
     pub origins: Vec<String>,
-    /// How long a browser may remember that.
+    /// How long a browser may remember that; at most `24h`.
     #[serde(default = "ten_minutes")]
     pub max_age: Span,
 }

@@ -10,31 +10,41 @@ use crate::limit::Mode;
 use crate::unit::Rate;
 
 /// `limits` of a key, a tenant, a model or a vendor.
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Rules {
     /// Requests over time.
+    ///
+    /// Default: no limit
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests: Option<Bucket>,
-    /// Tokens over time.
+    /// Tokens over time, of prompt and answer together.
+    ///
+    /// Default: no limit
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens: Option<Bucket>,
-    /// Requests at once.
+    /// Requests at once, 1 to 1000000: `5`, or with a mode `{max: 5, mode: observe}`.
+    ///
+    /// Default: no limit
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrent: Option<Concurrent>,
 }
 
 /// `{rate: 60/min, burst: 10, mode: observe}`.
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Bucket {
-    /// How fast it fills.
+    /// How many over time: `60/min`; must be given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,
-    /// How much it holds; as much as the rate names if absent.
+    /// How many may come at once; at most what the rate makes in 31 days.
+    ///
+    /// Default: what the rate names
     #[serde(skip_serializing_if = "Option::is_none")]
     pub burst: Option<u64>,
-    /// Whether it refuses.
+    /// `observe` refuses nobody and counts whom it would have refused.
     pub mode: Mode,
 }
 
@@ -43,24 +53,31 @@ pub struct Bucket {
 pub struct Concurrent {
     /// How many.
     pub max: u64,
-    /// Whether it refuses.
+    /// `observe` refuses nobody and counts whom it would have refused.
     pub mode: Mode,
 }
 
 /// `budget_usd` of a key or a tenant, in dollars.
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Budget {
-    /// In an hour.
+    /// Dollars in an hour of the clock in UTC, up to 1000000.
+    ///
+    /// Default: no limit
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hour: Option<f64>,
-    /// In a day.
+    /// Dollars in a day of the calendar in UTC.
+    ///
+    /// Default: no limit
     #[serde(skip_serializing_if = "Option::is_none")]
     pub day: Option<f64>,
-    /// In a month.
+    /// Dollars in a month of the calendar in UTC.
+    ///
+    /// Default: no limit
     #[serde(skip_serializing_if = "Option::is_none")]
     pub month: Option<f64>,
-    /// Whether it refuses.
+    /// `observe` refuses nobody and counts whom it would have refused.
     pub mode: Mode,
 }
 
