@@ -21,6 +21,16 @@ pub struct Cors {
     pub max_age: Duration,
 }
 
+impl Cors {
+    /// Whether pages of this origin may ask, and read what they are told.
+    pub fn admits(&self, origin: &str) -> bool {
+        match &self.origins {
+            Origins::All => true,
+            Origins::Only(origins) => origins.iter().any(|known| known == origin),
+        }
+    }
+}
+
 /// Whose pages may ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origins {

@@ -27,6 +27,8 @@ pub struct Visit {
     pub began: Duration,
     /// The number by which client, vendor and log know it.
     pub id: String,
+    /// The page of the web that may read the answer, if one asked.
+    pub page: Option<String>,
     /// Whose it is, if it showed a good key.
     pub key: Option<Rc<Key>>,
     /// The model, as the client wrote it; empty if that could not be read.
@@ -75,11 +77,14 @@ pub enum Own {
 
 impl Visit {
     /// A request of which only the headers are known.
-    pub fn new(labels: Labels, head: &Head, now: Duration) -> Visit {
+    pub fn new(labels: Labels, head: &Head, world: &World<'_>) -> Visit {
+        let origin =
+            head.text("origin").filter(|origin| world.config.cors.as_ref().is_some_and(|cors| cors.admits(origin)));
         Visit {
             labels,
-            began: now,
+            began: world.now(),
             id: bounded(head.text("x-request-id").unwrap_or_default()),
+            page: origin.map(bounded),
             key: None,
             asked: String::new(),
             delivery: Delivery::Whole,

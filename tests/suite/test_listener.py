@@ -20,7 +20,7 @@ import yaml
 
 from conftest import Setting
 from gateway import CHAT, OLDEST_ENVOY, ROOT, V1, WEIR, envoy, read, takes, told, until, wait_for_port
-from scripts import answer
+from scripts import answer, fail, page, reset
 
 APP = "https://app.example"
 
@@ -303,6 +303,19 @@ def test_errors_and_pages_can_be_read(secure, method, path, key, status):
     assert response.status == status, response
     assert response.headers["access-control-allow-origin"] == APP
     assert response.headers["access-control-expose-headers"] == "*"
+
+
+@pytest.mark.parametrize("script", [fail(500), fail(429), reset(), page()], ids=["500", "429", "reset", "page"])
+def test_a_page_can_read_why_no_vendor_answered(secure, stage, script):
+    """By then Envoy has a response, and lets the gateway's answer past every other filter."""
+    case = stage.case(**{"openai-tls": script})
+    response = secure.chat(case, "openai", headers=[("origin", APP)])
+    assert response.status >= 429 and response.said(V1)
+    assert response.headers["access-control-allow-origin"] == APP
+    assert response.headers["access-control-expose-headers"] == "*"
+    assert response.headers["vary"] == "origin"
+    other = secure.chat(stage.case(**{"openai-tls": script}), "openai", headers=[("origin", "https://evil.example")])
+    assert not {name for name in other.headers if name.startswith("access-control")}
 
 
 def test_pages_may_not_ask_unless_it_is_said(gateway):

@@ -33,7 +33,7 @@ pub(super) fn begin(end: bool, world: &mut World<'_>) -> Step<Gateway> {
     let path = head.text(":path").unwrap_or_default();
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let (surface, method) = (Surface::of(path), head.text(":method").unwrap_or_default());
-    let visit = Box::new(Visit::new(Labels::new(method, endpoint::label(path)), &head, world.now()));
+    let visit = Box::new(Visit::new(Labels::new(method, endpoint::label(path)), &head, world));
     let wants = match check_headers(&head).and_then(|()| endpoint::find(method, path)) {
         Ok(wants) => wants,
         Err(refusal) => return refuse(&refusal, surface, visit, Headers::new()),

@@ -233,8 +233,14 @@ pub(super) fn refuse(
     reply(Reply { status: refusal.status, headers, body: refusal.body(surface) }, visit)
 }
 
-/// Answers a client.
-pub(super) fn reply(reply: Reply, visit: Box<Visit>) -> Step<Gateway> {
+/// Answers a client. Envoy marks answers for browsers, but not one that comes when it has a vendor's response already.
+pub(super) fn reply(mut reply: Reply, visit: Box<Visit>) -> Step<Gateway> {
+    if let Some(page) = &visit.page {
+        let marks =
+            [("access-control-allow-origin", page.clone().into()), ("access-control-expose-headers", "*".into())];
+        reply.headers.extend(marks);
+        reply.headers.push(("vary", "origin".into()));
+    }
     Step::reply(Gateway::Ended(visit, reply.status), reply)
 }
 

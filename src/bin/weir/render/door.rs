@@ -128,7 +128,7 @@ pub fn for_browsers(config: &Config) -> Vec<Value> {
         "envoy.filters.http.header_mutation",
         "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
         json!({"mutations": {"response_mutations": [
-            {"append": {"header": {"key": "vary", "value": "origin"}, "append_action": "APPEND_IF_EXISTS_OR_ADD"}},
+            {"append": {"header": {"key": "vary", "value": "origin"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}},
         ]}}),
     );
     vec![vary, extension(CORS, "envoy.extensions.filters.http.cors.v3.Cors", json!({}))]

@@ -68,7 +68,7 @@ fn configuration(written: &Written) -> String {
     for vendor in &mut written.vendors {
         (vendor.credential, vendor.ca_file) = (None, None);
     }
-    (written.tls, written.cors, written.trusted_proxies) = (None, None, Vec::new());
+    (written.tls, written.trusted_proxies) = (None, Vec::new());
     if let Some(redis) = &mut written.redis {
         (redis.username, redis.password, redis.ca_file, redis.socket) = (None, None, None, None);
     }
