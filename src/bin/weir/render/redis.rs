@@ -95,7 +95,7 @@ fn nodes(redis: &Redis) -> Value {
     let by_name = redis.nodes.iter().any(|node| node.ip().is_none());
     let discovery = match (redis.cluster, by_name) {
         (true, _) => json!({"lb_policy": "CLUSTER_PROVIDED", "cluster_type": topology()}),
-        (false, true) => json!({"type": "STRICT_DNS", "dns_refresh_rate": "1s"}),
+        (false, true) => json!({"cluster_type": names()}),
         (false, false) => json!({"type": "STATIC"}),
     };
     let common = json!({
@@ -106,6 +106,15 @@ fn nodes(redis: &Redis) -> Value {
         "load_assignment": {"cluster_name": REDIS, "endpoints": [{"lb_endpoints": hosts}]},
     });
     joined(json!({"name": REDIS}), joined(discovery, common))
+}
+
+/// A Redis that comes back under another address is found within a second.
+fn names() -> Value {
+    extension(
+        "envoy.cluster.dns",
+        "envoy.extensions.clusters.dns.v3.DnsCluster",
+        json!({"dns_refresh_rate": "1s", "dns_lookup_family": "V4_PREFERRED"}),
+    )
 }
 
 /// Within a second Envoy finds out by itself that another node has taken over, and at once if a node says so.

@@ -338,5 +338,6 @@ fn redis_is_authenticated_to_and_verified() {
     assert_eq!(config::parse_json(text.as_bytes()).unwrap().redis.unwrap().nodes.len(), 2);
     let (_, cluster) = with_redis("  {urls: ['redis://h'], password: {file: /pw}}");
     assert_eq!(all(&cluster, "auth_password"), [&json!({"filename": "/pw"})]);
-    assert_eq!((cluster["type"].as_str(), all(&cluster, "auth_username").len()), (Some("STRICT_DNS"), 0));
+    let dns = &cluster["cluster_type"]["name"];
+    assert_eq!((dns.as_str(), all(&cluster, "auth_username").len()), (Some("envoy.cluster.dns"), 0));
 }
