@@ -215,6 +215,9 @@ def test_a_vendor_comes_in_with_its_credential(setting, key, stage, launch):
         file.write_text(vendor.secret)
         assert until(lambda: "runs with it" in gateway.tail(), 10), gateway.tail()
         assert gateway.chat(stage.case(late=answer()), "late").status == 200
+        # Nothing more is to be done, though the file that is looked at now was not among those before.
+        change(gateway, limits={"body_bytes": "1MiB"})
+        assert until(lambda: gateway.log.read_text().count("runs with it") == 2)
 
 
 def test_clients_move_to_another_port(setting, key, launch):

@@ -36,6 +36,11 @@ impl Inputs {
         Inputs { text: fs::read(file).ok(), files: named.map(|path| (path.clone(), stamp(&path))).collect() }
     }
 
+    /// Whether the configuration file is the same.
+    pub fn has_the_text_of(&self, other: &Inputs) -> bool {
+        self.text == other.text
+    }
+
     /// The version that Envoy is told: the first part of a digest.
     pub fn version(&self) -> String {
         version(self.text.as_deref().unwrap_or_default())

@@ -75,6 +75,12 @@ impl Served {
         self.gone.iter().any(|(_, until)| *until <= Instant::now())
     }
 
+    /// It could not be done: looks again later.
+    pub fn postpone(&mut self) {
+        let later = Instant::now() + LATER;
+        self.gone.iter_mut().for_each(|(_, until)| *until = later.max(*until));
+    }
+
     fn swap(&self, parts: &Parts, version: &str, scratch: &Scratch) -> Result<(), String> {
         let before = self.parts.documents(&self.version);
         let documents = parts.documents(version);
@@ -135,6 +141,8 @@ impl Served {
     }
 }
 
+/// What is left over costs a few kilobytes.
+const LATER: Duration = Duration::from_secs(60);
 /// Envoy takes a file within some milliseconds; a name server that is silent makes clusters wait.
 const PATIENCE: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_millis(10);

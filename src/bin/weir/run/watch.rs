@@ -71,13 +71,14 @@ impl<'w> Watch<'w> {
             });
         }
         if self.served.has_leftovers() {
-            return self.exchange(None).err();
+            return self.exchange(None).inspect_err(|_| self.served.postpone()).err();
         }
         None
     }
 
     fn reload(&mut self) -> Result<String, String> {
         let mut site = Site::load(self.file)?;
+        let inputs = Inputs::look(self.file, &site);
         if site.config.admin != self.site.config.admin {
             return Err("admin: another address takes a restart".to_owned());
         }
@@ -93,6 +94,10 @@ impl<'w> Watch<'w> {
         }
         news.extend(site.left_out.iter().map(|out| format!("left out: {} ({})", out.vendor, out.remedy())));
         self.exchange(Some(site))?;
+        // What it names beyond the one before was looked at before it was used, so this is what was done.
+        if inputs.has_the_text_of(&self.done) {
+            self.done = inputs;
+        }
         news.push(format!("{} was changed, and the gateway runs with it", self.file.display()));
         Ok(news.join("\n"))
     }
