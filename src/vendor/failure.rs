@@ -124,7 +124,8 @@ impl Reported {
         Doc::parse(body.to_vec()).map(|doc| Reported::read(doc.root())).unwrap_or_default()
     }
 
-    /// Reads `{"error": {..}}`, `{"error": "text"}`, `{"message": ..}` or `{"detail": ..}`.
+    /// Reads `{"error": {..}}`, `{"error": "text"}`, `{"message": ..}` or `{"detail": ..}`; the last is a text or, of
+    /// servers made with FastAPI, a list of `{"msg": ..}`, which Mistral puts into `message`.
     pub fn read(root: Value<'_>) -> Reported {
         let error = root.given("error").filter(|error| error.is_object()).unwrap_or(root);
         let text = |name: &str| -> String {
@@ -134,7 +135,8 @@ impl Reported {
                 .unwrap_or_default()
                 .into()
         };
-        let message = ["message", "error", "detail"].map(text).into_iter().find(|m| !m.is_empty()).unwrap_or_default();
+        let message = ["message", "error", "detail"].map(text).into_iter().find(|m| !m.is_empty());
+        let message = message.or_else(|| listed(error)).unwrap_or_default();
         let param = Some(text("param")).filter(|param| !param.is_empty());
         Reported { message, kind: text("type"), code: text("code"), param }
     }
@@ -190,6 +192,8 @@ fn row(status: u16, reported: &Reported) -> Row {
         404 => row(502, "upstream_not_found", SERVER, "upstream_model_not_found", "does not know the model"),
         408 | 504 => row(504, "upstream_timeout", SERVER, "timeout", "did not answer in time"),
         409 => relay(row(409, "upstream_conflict", INVALID, "conflict", "reports a conflict")),
+        // Groq's way to say that a request has more tokens than there may be in a minute.
+        413 if reported.code == "rate_limit_exceeded" => self::row(429, reported),
         413 => stop(row(413, "upstream_too_large", INVALID, "request_too_large", "finds the request too large")),
         429 if quota => {
             relay(row(429, "upstream_quota", "insufficient_quota", "insufficient_quota", "has no quota left"))
@@ -201,6 +205,15 @@ fn row(status: u16, reported: &Reported) -> Row {
         529 => row(503, "upstream_overloaded", "overloaded_error", "upstream_overloaded", "is overloaded"),
         _ => row(502, "upstream_error", SERVER, "upstream_error", "failed"),
     }
+}
+
+/// The first text of a list of what is wrong.
+fn listed(error: Value<'_>) -> Option<String> {
+    let holder = error.given("message").filter(|message| message.is_object()).unwrap_or(error);
+    let first = ["detail", "message"].into_iter().find_map(|name| holder.get(name)?.items().next())?;
+    let place = first.get("loc").and_then(|place| place.items().last()).and_then(Value::as_str);
+    let text = first.text("msg")?;
+    Some(place.map_or_else(|| text.to_string(), |place| format!("{place}: {text}")))
 }
 
 /// A vendor's text, cut to a length that no log or client minds.
@@ -252,6 +265,11 @@ mod tests {
             (r#"{"error":"text"}"#, "openai: text"),
             (r#"{"statusCode":400,"message":"flat"}"#, "openai: flat"),
             (r#"{"detail":"fastapi"}"#, "openai: fastapi"),
+            (r#"{"detail":[{"loc":["body","seed"],"msg":"not permitted"}]}"#, "openai: seed: not permitted"),
+            (r#"{"object":"error","message":{"detail":[{"msg":"missing"}]}}"#, "openai: missing"),
+            (r#"{"object":"error","message":"flat","type":"BadRequestError","code":400}"#, "openai: flat"),
+            (r#"{"message":{"detail":[]}}"#, "openai refused the request"),
+            (r#"{"detail":[7,{}]}"#, "openai refused the request"),
             ("<html>", "openai refused the request"),
             ("", "openai refused the request"),
         ] {
@@ -262,6 +280,12 @@ mod tests {
             (refusal.kind.as_str(), refusal.code.as_deref(), refusal.param.as_deref()),
             ("t", Some("7"), Some("p"))
         );
+    }
+
+    #[test]
+    fn too_many_tokens_for_a_minute_are_a_limit() {
+        let failure = failure(413, r#"{"error":{"message":"m","type":"tokens","code":"rate_limit_exceeded"}}"#);
+        assert_eq!((failure.refusal.status, failure.next), (429, Next::Try));
     }
 
     #[test]
