@@ -74,12 +74,13 @@ fn the_configuration_of_the_container_is_good() {
 fn check_names_every_mistake() {
     let yaml = "vendors: [{name: a, kind: b}]\nmodels: [{name: m, serve: [{vendor: c}]}]\n";
     let output = with_config("bad", yaml, |path| weir(&["check", "--config", path.to_str().unwrap()]));
-    assert_eq!(
-        text(&output.stderr),
-        "vendors[0].kind: unknown kind \"b\", one of openai, azure, anthropic, echo\n\
-         vendors[0].url: missing\n\
-         models[0].serve[0].vendor: there is no vendor \"c\", only a\n"
-    );
+    let kinds: Vec<&str> = weir::vendor::FORMATS.iter().map(|format| format.kind()).collect();
+    let wrong = [
+        format!("vendors[0].kind: unknown kind \"b\", one of {}\n", kinds.join(", ")),
+        "vendors[0].url: missing\n".to_owned(),
+        "models[0].serve[0].vendor: there is no vendor \"c\", only a\n".to_owned(),
+    ];
+    assert_eq!(text(&output.stderr), wrong.concat());
     assert_eq!(output.status.code(), Some(1));
 }
 

@@ -6,10 +6,11 @@ mod limits;
 
 use serde_json::{Value, json};
 
-use super::{Config, Form, Permission, SingleVectors, checked, parse_json, read};
+use super::{Config, Endpoint, Form, Permission, SingleVectors, checked, parse_json, read};
 use crate::account::Price;
 use crate::account::table::rates;
 use crate::test;
+use crate::vendor::FORMATS;
 
 fn good() -> Value {
     json!({
@@ -96,6 +97,51 @@ fn a_hop_has_its_own_price_or_the_models_or_the_tables() {
 }
 
 #[test]
+fn a_vendor_is_at_home_unless_it_says_so() {
+    let good = good();
+    for (vendor, host, port, path) in [
+        (json!({"kind": "mistral", "credential": {"env": "KEY"}}), "api.mistral.ai", 443, "/v1"),
+        (json!({"kind": "deepseek", "credential": {"file": "/key"}}), "api.deepseek.com", 443, ""),
+        (json!({"kind": "groq", "url": "http://proxy:8080/groq/"}), "proxy", 8080, "/groq"),
+        (json!({"kind": "ollama"}), "127.0.0.1", 11434, "/v1"),
+        (json!({"kind": "vllm", "url": "http://gpu/v1", "credential": {"env": "KEY"}}), "gpu", 80, "/v1"),
+    ] {
+        let mut config = good.clone();
+        config["vendors"][0] = vendor;
+        config["vendors"][0]["name"] = json!("openai");
+        let config = parse_json(config.to_string().as_bytes()).unwrap();
+        let endpoint = config.vendors[0].endpoint.clone().unwrap();
+        assert_eq!((endpoint.host.as_str(), endpoint.port, endpoint.path.as_str()), (host, port, path));
+    }
+}
+
+#[test]
+fn an_unknown_kind_is_told_the_known_ones() {
+    let kinds: Vec<&str> = FORMATS.iter().map(|format| format.kind()).collect();
+    let problem = format!("vendors[1].kind: unknown kind \"x\", one of {}", kinds.join(", "));
+    assert_eq!(mistake("/vendors/1/kind", json!("x")), problem);
+}
+
+#[test]
+fn every_home_is_an_address() {
+    for format in FORMATS {
+        let home = format.home().url().map(str::parse::<Endpoint>);
+        assert!(home.is_none_or(|home| home.is_ok()), "{format:?}");
+    }
+}
+
+#[test]
+fn a_vendor_of_openais_format_has_its_own_prices() {
+    let mut config = good();
+    config["vendors"][0] = json!({"name": "openai", "kind": "mistral", "credential": {"env": "KEY"}});
+    config["models"][0]["serve"] =
+        json!([{"vendor": "openai", "model": "mistral-large-2512"}, {"vendor": "openai", "model": "gpt-4"}]);
+    let config = parse_json(config.to_string().as_bytes()).unwrap();
+    let prices: Vec<_> = config.model("gpt-4").unwrap().1.serve.iter().map(|hop| hop.price).collect();
+    assert_eq!(prices, [rates(0.5, 1.5, Some(0.05), None).map(|rates| Price { rates, long: None }), None]);
+}
+
+#[test]
 fn names_every_mistake_with_its_path() {
     for (pointer, value, problem) in [
         (
@@ -116,7 +162,6 @@ fn names_every_mistake_with_its_path() {
             json!(""),
             "vendors[0].name: missing\nmodels[0].serve[0].vendor: there is no vendor \"openai\", only azure, echo",
         ),
-        ("/vendors/1/kind", json!("x"), "vendors[1].kind: unknown kind \"x\", one of openai, azure, anthropic, echo"),
         ("/vendors/0/url", Value::Null, "vendors[0].url: missing"),
         (
             "/vendors/0/url",
@@ -129,7 +174,21 @@ fn names_every_mistake_with_its_path() {
             json!({"name": "openai", "kind": "openai", "url": "http://h", "ca_file": "/ca"}),
             "vendors[0].ca_file: only an https url takes one",
         ),
-        ("/vendors/2/stream_usage", json!(false), "vendors[2].stream_usage: only the kinds openai and azure take one"),
+        (
+            "/vendors/2/stream_usage",
+            json!(false),
+            "vendors[2].stream_usage: only the kinds openai, azure, groq, deepseek, xai, together, ollama, vllm take one",
+        ),
+        (
+            "/vendors/0",
+            json!({"name": "openai", "kind": "mistral", "credential": {"env": "KEY"}, "stream_usage": true}),
+            "vendors[0].stream_usage: only the kinds openai, azure, groq, deepseek, xai, together, ollama, vllm take one",
+        ),
+        (
+            "/vendors/0",
+            json!({"name": "openai", "kind": "groq"}),
+            "vendors[0].credential: missing: nobody is answered without one at https://api.groq.com/openai/v1",
+        ),
         ("/models/0/price", json!({"input": 1}), "models[0].price.output: missing"),
         (
             "/models/0/serve/1/price",

@@ -118,13 +118,18 @@ pub struct Vendor {
     /// 1 to 64 letters, digits or `._-`: the name in `serve`, in headers and in metrics.
     #[serde(default)]
     pub name: String,
-    /// The format it speaks: `openai`, `azure`, `anthropic` or `echo`.
+    /// The format it speaks: `openai`, `azure`, `anthropic`, `mistral`, `groq`, `deepseek`, `xai`, `together`,
+    /// `fireworks`, `openrouter`, `ollama`, `vllm` or `echo`.
     #[serde(default)]
     pub kind: String,
-    /// Base of the vendor's API, `https://` or `http://`, without query; `echo` has none.
+    /// Base of the vendor's API, `https://` or `http://`, without query; `echo` has none, and `openai`, `azure` and
+    /// `anthropic` must have one.
+    ///
+    /// Default: the vendor's own; of `ollama` and `vllm`, the usual port of this machine
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// Where the vendor's key is kept; a vendor whose credential is missing is left out.
+    /// Where the vendor's key is kept; a vendor whose credential is missing is left out. Without a `url` it must be
+    /// given, but for `ollama` and `vllm`.
     ///
     /// Default: none
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -144,8 +149,8 @@ pub struct Vendor {
     /// Default: none
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Rules>,
-    /// Only for `openai` and `azure`: whether each stream is asked for its tokens; `false` for a server that
-    /// refuses `stream_options`.
+    /// Not for `anthropic`, `mistral`, `fireworks`, `openrouter` and `echo`: whether each stream is asked for its
+    /// tokens; `false` for a server that refuses `stream_options`.
     ///
     /// Default: `true`
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -118,11 +118,13 @@ impl<'d> Value<'d> {
 
     /// The members of an object in order; nothing for everything that is no object.
     pub fn members(self) -> impl Iterator<Item = (Cow<'d, str>, Value<'d>)> {
+        self.entries().map_while(|(name, value)| Some((name.as_str()?, value)))
+    }
+
+    /// The same with the names as values, for whoever needs to know where they stand.
+    pub fn entries(self) -> impl Iterator<Item = (Value<'d>, Value<'d>)> {
         let mut inside = self.inside(Kind::Object);
-        std::iter::from_fn(move || {
-            let name = inside.next()?;
-            Some((name.as_str()?, inside.next()?))
-        })
+        std::iter::from_fn(move || Some((inside.next()?, inside.next()?)))
     }
 
     /// The items of an array in order; nothing for everything that is no array.

@@ -1,7 +1,7 @@
 //! Azure OpenAI, the classic surface: OpenAI's format, except that the deployment stands in the path.
 
 use super::edits::{self, Edits};
-use super::openai::OpenAi;
+use super::openai::OPENAI;
 use super::{Asked, Call, Credential, Fault, Format, Outgoing, Stream, StreamUsage, Unsupported, Whole};
 use crate::chat::{Request, Task};
 
@@ -14,7 +14,7 @@ impl Format for Azure {
     }
 
     fn prices(&self) -> &'static str {
-        OpenAi.prices()
+        OPENAI.prices()
     }
 
     fn credential(&self) -> Credential {
@@ -22,11 +22,15 @@ impl Format for Azure {
     }
 
     fn offers(&self, task: Task) -> bool {
-        OpenAi.offers(task)
+        OPENAI.offers(task)
     }
 
     fn accepts(&self, request: &Request) -> Result<(), Unsupported> {
-        OpenAi.accepts(request)
+        OPENAI.accepts(request)
+    }
+
+    fn asks_for_usage(&self) -> bool {
+        OPENAI.asks_for_usage()
     }
 
     /// The body's own `model` is ignored by Azure, so it stays as the client wrote it. A version that does not know
@@ -45,11 +49,11 @@ impl Format for Azure {
     }
 
     fn reply<'b>(&self, body: &'b [u8], asked: &Asked) -> Result<Whole<'b>, Fault> {
-        OpenAi.reply(body, asked)
+        OPENAI.reply(body, asked)
     }
 
     fn stream(&self, asked: Asked) -> Box<dyn Stream> {
-        OpenAi.stream(asked)
+        OPENAI.stream(asked)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The built-in vendor: OpenAI's format, answered by Weir's own `echo` role inside the same Envoy. No key, no network.
 
-use super::openai::OpenAi;
+use super::openai::OPENAI;
 use super::{Asked, Call, Credential, Fault, Format, Outgoing, Stream, Unsupported, Whole};
 use crate::chat::{Request, Task};
 
@@ -14,26 +14,26 @@ impl Format for Echo {
 
     /// Never sent: the echo vendor takes no credential.
     fn credential(&self) -> Credential {
-        OpenAi.credential()
+        OPENAI.credential()
     }
 
     fn offers(&self, task: Task) -> bool {
-        OpenAi.offers(task)
+        OPENAI.offers(task)
     }
 
     fn accepts(&self, request: &Request) -> Result<(), Unsupported> {
-        OpenAi.accepts(request)
+        OPENAI.accepts(request)
     }
 
     fn render(&self, call: &Call<'_>) -> Outgoing {
-        OpenAi.render(call)
+        OPENAI.render(call)
     }
 
     fn reply<'b>(&self, body: &'b [u8], asked: &Asked) -> Result<Whole<'b>, Fault> {
-        OpenAi.reply(body, asked)
+        OPENAI.reply(body, asked)
     }
 
     fn stream(&self, asked: Asked) -> Box<dyn Stream> {
-        OpenAi.stream(asked)
+        OPENAI.stream(asked)
     }
 }

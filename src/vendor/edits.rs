@@ -1,12 +1,13 @@
 //! Changing a few places of the client's body, and not a byte else.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use super::{Body, Call};
 use crate::chat::request::Delivery;
 use crate::json::{Value, Writer};
 
-/// Changes to a text, none of which overlap.
+/// Changes to a text. None of them overlap, except that a change inside of what is taken out goes with it.
 pub(super) struct Edits<'t> {
     text: &'t [u8],
     edits: Vec<(Range<usize>, Vec<u8>)>,
@@ -37,16 +38,48 @@ impl<'t> Edits<'t> {
         self.edits.push((inside..inside, member));
     }
 
+    /// Takes members out of an object.
+    pub(super) fn remove(&mut self, object: Value<'_>, leaves: impl Fn(&str, Value<'_>) -> bool) {
+        let leaves = |(name, value): (Value<'_>, Value<'_>)| name.as_str().is_some_and(|name| leaves(&name, value));
+        let mut entries = object.entries().peekable();
+        // Where the last member that stays ends, and what has left since then.
+        let (mut kept, mut gone) = (None, None);
+        while let Some((name, value)) = entries.next() {
+            let (begin, end) = (name.span().start, value.span().end);
+            if !leaves((name, value)) {
+                self.edits.extend(gone.take().map(|from| (from..begin, Vec::new())));
+                kept = Some(end);
+            } else {
+                let from = *gone.get_or_insert(begin);
+                if entries.peek().is_none() {
+                    self.edits.push((kept.unwrap_or(from)..end, Vec::new()));
+                }
+            }
+        }
+    }
+
     /// The body with its changes: only the part up to the last of them is made anew.
     pub(super) fn body(mut self) -> Body {
-        self.edits.sort_by_key(|(span, _)| span.start);
+        self.edits.sort_by_key(|(span, _)| (span.start, span.end));
         let (mut with, mut replaced) = (Vec::new(), 0);
         for (span, text) in &self.edits {
+            if span.start < replaced {
+                continue;
+            }
             with.extend_from_slice(self.text.get(replaced..span.start).unwrap_or_default());
             with.extend_from_slice(text);
             replaced = span.end;
         }
         if self.edits.is_empty() { Body::AsReceived } else { Body::Prefix { replaced, with } }
+    }
+
+    /// The text with its changes; borrowed if there are none.
+    pub(super) fn applied(self) -> Cow<'t, [u8]> {
+        let text = self.text;
+        match self.body() {
+            Body::AsReceived => Cow::Borrowed(text),
+            changed => Cow::Owned(changed.apply(text).into_owned()),
+        }
     }
 }
 
@@ -81,6 +114,7 @@ fn wish(w: &mut Writer) {
 mod tests {
     use super::*;
     use crate::chat::Request;
+    use crate::json::Doc;
     use crate::test;
     use crate::vendor::StreamUsage;
 
@@ -113,6 +147,36 @@ mod tests {
             assert_eq!(edited(before), wanted("", after));
         }
         assert_eq!(edited(""), wanted(r#""stream_options":{"include_usage":true},"#, ""));
+    }
+
+    #[test]
+    fn takes_members_out() {
+        for (before, after) in [
+            (r#"{"x":1}"#, "{}"),
+            (r#"{ "x":1, "x2" : [2] }"#, "{  }"),
+            (r#"{"x":1,"a":2}"#, r#"{"a":2}"#),
+            (r#"{"a":2 , "x":1}"#, r#"{"a":2}"#),
+            (r#"{"a":1,"x":{"a":2},"x\u0032":3,"b":4}"#, r#"{"a":1,"b":4}"#),
+            (r#"{"x":0,"a":1,"x1":2,"b":3,"x2":4,"x3":5}"#, r#"{"a":1,"b":3}"#),
+            (r#"{"a":1}"#, r#"{"a":1}"#),
+            ("{}", "{}"),
+            ("[1]", "[1]"),
+        ] {
+            let doc = Doc::parse(before.as_bytes().to_vec()).unwrap();
+            let mut edits = Edits::new(before.as_bytes());
+            edits.remove(doc.root(), |name, _| name.starts_with('x'));
+            assert_eq!(*edits.body().apply(before.as_bytes()), *after.as_bytes());
+        }
+    }
+
+    #[test]
+    fn puts_a_member_where_another_leaves() {
+        let text = r#"{"x":1,"a":2}"#;
+        let doc = Doc::parse(text.as_bytes().to_vec()).unwrap();
+        let mut edits = Edits::new(text.as_bytes());
+        edits.remove(doc.root(), |name, _| name == "x");
+        edits.insert(doc.root(), "n", |w| w.null());
+        assert_eq!(*edits.body().apply(text.as_bytes()), *br#"{"n":null,"a":2}"#);
     }
 
     #[test]

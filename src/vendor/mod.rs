@@ -1,8 +1,9 @@
 //! Vendors: the wire formats that Weir translates to and from.
 //!
 //! A [`Format`] is one page: the request out, the reply back, the stream back. Errors need no page of their own, all
-//! formats share the table in [`failure`]. [`FORMATS`] is the only list of them; `weir.yaml`, the documentation and the
-//! conformance tests read it. Translation always starts from the client's own request, because it runs again on every
+//! formats share the table in [`failure`]. A vendor that speaks OpenAI's format, more or less, is no page but a row of
+//! data, a [`Compatible`](openai::Compatible). [`FORMATS`] is the only list of them all; `weir.yaml`, the documentation
+//! and the conformance tests read it. Translation always starts from the client's own request, because it runs again on every
 //! attempt, and a format knows nothing of the others.
 
 mod anthropic;
@@ -10,7 +11,8 @@ mod azure;
 mod echo;
 mod edits;
 pub mod failure;
-mod openai;
+mod formats;
+pub mod openai;
 pub mod relay;
 
 use std::borrow::Cow;
@@ -20,10 +22,8 @@ use crate::chat::answer::Answer;
 use crate::chat::request::Delivery;
 use crate::chat::{Request, Tally, Task};
 pub use failure::{Failure, Fault, Next};
+pub use formats::FORMATS;
 pub use relay::Relay;
-
-/// Every format, in the order of the documentation.
-pub static FORMATS: &[&dyn Format] = &[&openai::OpenAi, &azure::Azure, &anthropic::Anthropic, &echo::Echo];
 
 /// The format of a `kind` in `weir.yaml`.
 pub fn format(kind: &str) -> Option<&'static dyn Format> {
@@ -38,6 +38,16 @@ pub trait Format: Sync {
     /// Whose prices its models have in [the table](crate::account::table): a `vendor` there.
     fn prices(&self) -> &'static str {
         self.kind()
+    }
+
+    /// Where its vendor is, unless the configuration says so.
+    fn home(&self) -> Home {
+        Home::Anywhere
+    }
+
+    /// Whether it counts the tokens of a stream only when it is asked to, and can be asked.
+    fn asks_for_usage(&self) -> bool {
+        false
     }
 
     /// Which header carries the vendor's credential.
@@ -94,6 +104,27 @@ pub struct Whole<'b> {
 impl From<Answer> for Whole<'_> {
     fn from(answer: Answer) -> Self {
         Whole { body: Cow::Owned(answer.render()), tally: answer.tally() }
+    }
+}
+
+/// Where a vendor is, if its configuration does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Home {
+    /// It must say.
+    Anywhere,
+    /// At this url, where nobody is answered without a credential.
+    Hosted(&'static str),
+    /// On the same machine, at the usual url, where everybody is.
+    Local(&'static str),
+}
+
+impl Home {
+    /// The url.
+    pub fn url(self) -> Option<&'static str> {
+        match self {
+            Home::Anywhere => None,
+            Home::Hosted(url) | Home::Local(url) => Some(url),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use super::limits::rules;
 use super::{PLAIN, check_names};
 use crate::config::problem::Problems;
 use crate::config::{Endpoint, Secret, Vendor, written};
-use crate::vendor::{FORMATS, Format, StreamUsage, format};
+use crate::vendor::{FORMATS, Format, Home, StreamUsage, format};
 
 /// Every vendor, if all are right.
 pub(super) fn vendors(written: &written::Written, problems: &mut Problems) -> Option<Vec<Vendor>> {
@@ -18,7 +18,8 @@ pub(super) fn vendors(written: &written::Written, problems: &mut Problems) -> Op
 fn one_vendor(written: &written::Vendor, at: &str, problems: &mut Problems) -> Option<Vendor> {
     let format = problems.keep(format!("{at}.kind"), kind(&written.kind));
     let built_in = format.is_some_and(|format| format.kind() == ECHO);
-    let url = written.url.as_ref().map(|url| problems.keep(format!("{at}.url"), url.parse()));
+    let home = format.map_or(Home::Anywhere, Format::home);
+    let url = written.url.as_deref().or(home.url()).map(|url| problems.keep(format!("{at}.url"), url.parse()));
     let credential = written.credential.as_ref().map(|c| problems.keep(format!("{at}.credential"), secret(c)));
     if built_in {
         let extra = [("url", url.is_some()), ("credential", credential.is_some())];
@@ -27,13 +28,18 @@ fn one_vendor(written: &written::Vendor, at: &str, problems: &mut Problems) -> O
         }
     } else if url.is_none() {
         problems.note(format!("{at}.url"), "missing");
+    } else if let (None, None, Home::Hosted(home)) = (&written.url, &credential, home) {
+        problems.note(format!("{at}.credential"), format!("missing: nobody is answered without one at {home}"));
     }
     let api_version = written.api_version.clone();
     if api_version.is_some() && format.is_some_and(|format| format.kind() != AZURE) {
         problems.note(format!("{at}.api_version"), "only the kind azure takes one");
     }
-    if written.stream_usage.is_some() && format.is_some_and(|format| !ASKED.contains(&format.kind())) {
-        problems.note(format!("{at}.stream_usage"), "only the kinds openai and azure take one");
+    if written.stream_usage.is_some() && format.is_some_and(|format| !format.asks_for_usage()) {
+        problems.note(
+            format!("{at}.stream_usage"),
+            format!("only the kinds {} take one", kinds(|format| format.asks_for_usage())),
+        );
     }
     let endpoint = url.flatten();
     if written.ca_file.is_some() && !endpoint.as_ref().is_none_or(|url: &Endpoint| url.tls) {
@@ -55,9 +61,15 @@ fn one_vendor(written: &written::Vendor, at: &str, problems: &mut Problems) -> O
 
 fn kind(kind: &str) -> Result<&'static dyn Format, String> {
     format(kind).ok_or_else(|| {
-        let known: Vec<&str> = FORMATS.iter().map(|format| format.kind()).collect();
-        format!("unknown kind {kind:?}, one of {}", known.join(", "))
+        let known = kinds(|_| true);
+        format!("unknown kind {kind:?}, one of {known}")
     })
+}
+
+/// The kinds of which something is true.
+fn kinds(is: impl Fn(&dyn Format) -> bool) -> String {
+    let kinds: Vec<&str> = FORMATS.iter().filter(|format| is(**format)).map(|format| format.kind()).collect();
+    kinds.join(", ")
 }
 
 pub(super) fn secret(written: &written::Credential) -> Result<Secret, String> {
@@ -78,5 +90,3 @@ fn is_variable(name: &str) -> bool {
 pub(super) const ECHO: &str = "echo";
 /// The only kind whose API is versioned by its caller.
 pub(super) const AZURE: &str = "azure";
-/// The kinds that count the tokens of a stream only when they are asked to.
-const ASKED: [&str; 2] = ["openai", AZURE];

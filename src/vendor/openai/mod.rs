@@ -1,75 +1,138 @@
-//! OpenAI: the format in the middle, so a relay. Unknown fields pass untouched in both directions.
+//! OpenAI's format, which is the one in the middle, and the vendors that speak it more or less.
 //!
-//! Two things are rewritten: the model's name, where the vendor calls it differently, and `stream_options`, so that a
-//! stream ends with the count of its tokens. The chunk with that count is not passed on to a client that did not ask
-//! for it; what a vendor may put into the other chunks then, a `"usage":null`, is: OpenAI's own do that, and clients
+//! Each of them is a row, a [`Compatible`]: where the vendor is, what it does, and its [repairs](fix) as data. The row
+//! of OpenAI itself has none: its requests and answers are relayed, unknown fields pass untouched in both directions.
+//! What a row does not name passes in the same way. Only the places that a repair is about are changed, and not a byte
+//! else.
+//!
+//! Two things are rewritten for all: the model's name, where the vendor calls it differently, and `stream_options`, so
+//! that a stream ends with the count of its tokens. The chunk with that count is not passed on to a client that did not
+//! ask for it; what a vendor may put into the other chunks then, a `"usage":null`, is: OpenAI's own do that, and clients
 //! that read usage at all read it there. A server that refuses `stream_options` is told nothing with `stream_usage:
-//! false`.
+//! false`; a vendor that counts unasked is never told.
 
+pub mod answer;
+pub mod fix;
+mod request;
 mod stream;
 
 use std::borrow::Cow;
 
-use super::edits::{self, Edits};
-use super::{Asked, Body, Call, Credential, Fault, Format, Outgoing, Stream, StreamUsage, Unsupported, Whole};
+use super::edits::Edits;
+use super::failure::Reported;
+use super::{Asked, Call, Credential, Fault, Format, Home, Outgoing, Stream, Unsupported, Whole};
 use crate::chat::tally::{self, Counted, Tally};
 use crate::chat::{Request, Task, Usage, embeddings};
 use crate::json::{Doc, Value};
+pub use answer::{Answers, Ending, Reasoning};
+pub use fix::{Fix, Fixes};
+pub use request::{CallIds, Nulls, Requests};
 
-/// `kind: openai`, and every vendor that speaks the same.
-pub struct OpenAi;
+/// A vendor that speaks OpenAI's format.
+#[derive(Debug, Clone, Copy)]
+pub struct Compatible {
+    /// The word for it in `weir.yaml`, and in the table of prices.
+    pub kind: &'static str,
+    /// Where it is.
+    pub home: Home,
+    /// What it can be asked to do.
+    pub tasks: &'static [Task],
+    /// When it counts the tokens of a stream.
+    pub counts: Counts,
+    /// What it wants differently in a request.
+    pub requests: Requests,
+    /// What it says differently in an answer; `None` if it keeps to OpenAI's words.
+    pub answers: Option<Answers>,
+}
 
-impl Format for OpenAi {
+/// When a vendor counts the tokens of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counts {
+    /// If `stream_options` asks for it.
+    IfAsked,
+    /// Always.
+    Always,
+}
+
+/// `kind: openai`, and the row that all others are but for what they name. It has no home: most servers of other people
+/// are of this kind, and a forgotten `url` must not bring their key to OpenAI.
+pub const OPENAI: Compatible = Compatible {
+    kind: "openai",
+    home: Home::Anywhere,
+    tasks: &[Task::Chat, Task::Embeddings],
+    counts: Counts::IfAsked,
+    requests: Requests::AS_RECEIVED,
+    answers: None,
+};
+
+impl Format for Compatible {
     fn kind(&self) -> &'static str {
-        "openai"
+        self.kind
+    }
+
+    fn home(&self) -> Home {
+        self.home
+    }
+
+    fn asks_for_usage(&self) -> bool {
+        self.counts == Counts::IfAsked
     }
 
     fn credential(&self) -> Credential {
         Credential { header: "authorization", prefix: "Bearer " }
     }
 
-    fn offers(&self, _: Task) -> bool {
-        true
+    fn offers(&self, task: Task) -> bool {
+        self.tasks.contains(&task)
     }
 
-    fn accepts(&self, _: &Request) -> Result<(), Unsupported> {
-        Ok(())
+    fn accepts(&self, request: &Request) -> Result<(), Unsupported> {
+        self.requests.accept(request)
     }
 
     fn render(&self, call: &Call<'_>) -> Outgoing {
-        Outgoing { path: [call.base, call.request.task().path()].concat(), headers: &[], body: body(call) }
+        let body = request::body(&self.requests, self.counts, call);
+        Outgoing { path: [call.base, call.request.task().path()].concat(), headers: &[], body }
     }
 
     fn reply<'b>(&self, body: &'b [u8], asked: &Asked) -> Result<Whole<'b>, Fault> {
-        let tally = match asked.task {
-            Task::Chat => read(body),
-            Task::Embeddings => embeddings::tally(body).ok_or(Fault::Unreadable("a list of embeddings")),
-        };
-        tally.map(|tally| Whole { body: Cow::Borrowed(body), tally })
+        match asked.task {
+            Task::Chat => completion(body, self.answers.as_ref()),
+            Task::Embeddings => {
+                let tally = embeddings::tally(body).ok_or(Fault::Unreadable("a list of embeddings"))?;
+                Ok(Whole { body: Cow::Borrowed(body), tally })
+            }
+        }
     }
 
     fn stream(&self, asked: Asked) -> Box<dyn Stream> {
-        Box::new(stream::Relay::new(asked.delivery))
+        Box::new(stream::Relay::new(asked.delivery, self.answers))
     }
 }
 
-/// The client's body with the vendor's name of the model, and the wish for usage.
-fn body(call: &Call<'_>) -> Body {
-    let mut edits = Edits::new(call.request.body());
-    edits::rename(call, &mut edits);
-    if call.stream_usage == StreamUsage::Asked {
-        edits::ask_for_usage(call, &mut edits);
-    }
-    edits.body()
-}
-
-/// The tokens of a successful body, which is a completion: an object with choices.
-fn read(body: &[u8]) -> Result<Tally, Fault> {
-    const COMPLETION: Fault = Fault::Unreadable("a chat completion");
+/// A successful body, which is a completion: an object with choices.
+fn completion<'b>(body: &'b [u8], answers: Option<&Answers>) -> Result<Whole<'b>, Fault> {
     let doc = Doc::parse(body.to_vec()).map_err(|_| COMPLETION)?;
-    let choices = doc.root().get("choices").filter(|choices| choices.is_array() && !choices.is_empty());
-    let choices = choices.ok_or(COMPLETION)?;
-    Ok(match Usage::read(doc.root()) {
+    let told = tally(doc.root())?;
+    let Some(answers) = answers else { return Ok(Whole { body: Cow::Borrowed(body), tally: told }) };
+    let mut edits = Edits::new(body);
+    answers.whole(doc.root(), &mut edits)?;
+    let Cow::Owned(body) = edits.applied() else { return Ok(Whole { body: Cow::Borrowed(body), tally: told }) };
+    let doc = Doc::parse(body).map_err(|_| COMPLETION)?;
+    let tally = tally(doc.root())?;
+    Ok(Whole { body: Cow::Owned(doc.into_text().into_bytes()), tally })
+}
+
+const COMPLETION: Fault = Fault::Unreadable("a chat completion");
+
+/// The tokens of a completion.
+fn tally(root: Value<'_>) -> Result<Tally, Fault> {
+    let choices = root.get("choices").filter(|choices| choices.is_array() && !choices.is_empty());
+    let Some(choices) = choices else {
+        // Some vendors, OpenRouter among them, report with a good status what went wrong behind them.
+        return Err(if root.given("error").is_some() { Fault::Reported(Reported::read(root)) } else { COMPLETION });
+    };
+    Ok(match Usage::read(root) {
         Some(usage) => Tally { counted: Counted::All(usage), written: 0 },
         None => Tally { counted: Counted::Nothing, written: written(choices, "message") },
     })
@@ -84,10 +147,11 @@ fn written(choices: Value<'_>, member: &str) -> u64 {
 mod tests {
     use super::*;
     use crate::test;
+    use crate::vendor::StreamUsage;
 
     fn sent(text: &str, model: &str, stream_usage: StreamUsage) -> String {
         let request = Request::parse(text.as_bytes().to_vec()).unwrap();
-        let outgoing = OpenAi.render(&Call { request: &request, model, base: "/v1", api_version: None, stream_usage });
+        let outgoing = OPENAI.render(&Call { request: &request, model, base: "/v1", api_version: None, stream_usage });
         assert_eq!(outgoing.path, "/v1/chat/completions");
         String::from_utf8(outgoing.body.apply(text.as_bytes()).into_owned()).unwrap()
     }
@@ -111,8 +175,8 @@ mod tests {
     fn a_reply_is_counted_or_measured() {
         let tally = |more: &str| {
             let message = r#"{"role":"assistant","content":"abc"}"#;
-            read(format!(r#"{{"choices":[{{"message":{message}}},{{"message":{message}}}]{more}}}"#).as_bytes())
-                .unwrap()
+            let text = format!(r#"{{"choices":[{{"message":{message}}},{{"message":{message}}}]{more}}}"#);
+            completion(text.as_bytes(), None).unwrap().tally
         };
         let usage = Usage { prompt: 7, completion: 2, ..Usage::default() };
         let counted = tally(r#","usage":{"prompt_tokens":7,"completion_tokens":2}"#);

@@ -1,10 +1,14 @@
 //! A stream in OpenAI's format, relayed event by event.
 
-use super::written;
+use std::borrow::Cow;
+
+use super::answer::Begun;
+use super::{Answers, written};
 use crate::chat::request::Delivery;
 use crate::chat::tally::{Counted, Tally};
 use crate::chat::{Usage, answer};
 use crate::json::{Doc, Value};
+use crate::vendor::edits::Edits;
 use crate::vendor::failure::Reported;
 use crate::vendor::{Fault, Stream};
 
@@ -12,6 +16,7 @@ use crate::vendor::{Fault, Stream};
 #[derive(Debug)]
 pub(super) struct Relay {
     delivery: Delivery,
+    repairs: Option<(Answers, Begun)>,
     tally: Tally,
     progress: Progress,
 }
@@ -50,8 +55,9 @@ impl Choices {
 
 impl Relay {
     /// A stream of which nothing has come.
-    pub(super) fn new(delivery: Delivery) -> Relay {
-        Relay { delivery, tally: Tally::default(), progress: Progress::Answering(Choices::default()) }
+    pub(super) fn new(delivery: Delivery, answers: Option<Answers>) -> Relay {
+        let repairs = answers.map(|answers| (answers, Begun::default()));
+        Relay { delivery, repairs, tally: Tally::default(), progress: Progress::Answering(Choices::default()) }
     }
 
     /// Whether a chunk is there for its usage alone, and the client did not ask for it. Azure's first chunk has no
@@ -63,27 +69,29 @@ impl Relay {
 
 impl Stream for Relay {
     fn event(&mut self, _: &str, data: &str, out: &mut Vec<u8>) -> Result<(), Fault> {
-        let Progress::Answering(begun) = &mut self.progress else { return Ok(()) };
+        let Progress::Answering(choices) = &mut self.progress else { return Ok(()) };
         if data.trim() == "[DONE]" {
             self.progress = Progress::Done;
             answer::done(out);
             return Ok(());
         }
-        let doc = Doc::parse(data.as_bytes().to_vec()).map_err(|_| Fault::Unreadable("a stream of JSON"))?;
-        let chunk = doc.root();
-        if chunk.given("error").is_some() {
-            return Err(Fault::Reported(Reported::read(chunk)));
+        let mut doc = parse(data.as_bytes().to_vec())?;
+        if let Some((answers, begun)) = &mut self.repairs {
+            let mut edits = Edits::new(data.as_bytes());
+            answers.chunk(chunk(&doc)?.0, begun, &mut edits)?;
+            if let Cow::Owned(repaired) = edits.applied() {
+                doc = parse(repaired)?;
+            }
         }
-        let choices = chunk.get("choices").filter(|choices| choices.is_array());
-        let choices = choices.ok_or(Fault::Unreadable("a stream of chat completion chunks"))?;
-        begun.note(choices);
-        self.tally.written += written(choices, "delta");
+        let (chunk, pieces) = chunk(&doc)?;
+        choices.note(pieces);
+        self.tally.written += written(pieces, "delta");
         // Some send a running count in every chunk: the last is the answer's.
         if let Some(usage) = Usage::read(chunk) {
             self.tally.counted = Counted::All(usage);
         }
-        if !self.is_ours(chunk, choices) {
-            answer::relay(data, out);
+        if !self.is_ours(chunk, pieces) {
+            answer::relay(doc.text(), out);
         }
         Ok(())
     }
@@ -105,13 +113,27 @@ impl Stream for Relay {
     }
 }
 
+fn parse(data: Vec<u8>) -> Result<Doc, Fault> {
+    Doc::parse(data).map_err(|_| Fault::Unreadable("a stream of JSON"))
+}
+
+/// A chunk and its choices, unless it is an error instead.
+fn chunk(doc: &Doc) -> Result<(Value<'_>, Value<'_>), Fault> {
+    let chunk = doc.root();
+    if chunk.given("error").is_some() {
+        return Err(Fault::Reported(Reported::read(chunk)));
+    }
+    let choices = chunk.get("choices").filter(|choices| choices.is_array());
+    Ok((chunk, choices.ok_or(Fault::Unreadable("a stream of chat completion chunks"))?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::test;
 
     fn relay() -> Relay {
-        Relay::new(Delivery::Stream { usage: false })
+        Relay::new(Delivery::Stream { usage: false }, None)
     }
 
     #[test]
