@@ -1,4 +1,4 @@
-"""The three wire formats, as the vendors speak them and as they insist on being spoken to.
+"""The wire formats, as the vendors speak them and as they insist on being spoken to.
 
 A format turns a `Reply` into the bytes of a whole answer or of the events of a stream, an error status into the body
 and headers that this vendor really sends, and says what is wrong with a request. Nothing here knows of connections.
@@ -225,6 +225,67 @@ class Azure(OpenAI):
         yield from self._expect_task(call)
 
 
+class Mistral(OpenAI):
+    """OpenAI's format as Mistral speaks it: fields of its own, no others, and tool calls in one piece."""
+
+    kind = "mistral"
+
+    def headers(self):
+        return [("mistral-correlation-id", f"{next(_serial):08x}"), ("x-ratelimit-remaining-req-minute", "59")]
+
+    def whole(self, reply, model):
+        body = json.loads(super().whole(reply, model))
+        for choice in body["choices"]:
+            choice["message"] = {"role": "assistant", "content": reply.text, "tool_calls": self._calls(reply) or None}
+        return dump(body)
+
+    def events(self, reply, model, usage):
+        head = self._head("chat.completion.chunk", model)
+
+        def chunk(delta, finish=None, **more):
+            return event({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}], **more})
+
+        yield chunk({"role": "assistant", "content": ""})
+        for piece in reply.pieces:
+            yield chunk({"content": piece})
+        last = {"content": "", **({"tool_calls": calls} if (calls := self._calls(reply)) else {})}
+        yield chunk(last, reply.finish_reason, usage=self._usage(reply))
+        yield event(b"[DONE]")
+
+    def wants_usage(self, body):
+        return True
+
+    def error(self, status, message):
+        if status == 401:
+            return self.headers(), dump({"message": message, "request_id": "suite"})
+        body = {"object": "error", "message": message, "type": "invalid_request_error", "param": None, "code": None}
+        return self.headers(), dump(body)
+
+    def expect(self, call):
+        yield from super().expect(call)
+        if unknown := set(call.json) - _MISTRAL_FIELDS:
+            yield f"{sorted(unknown)}: Extra inputs are not permitted"
+        choice = call.json.get("tool_choice", "auto")
+        if choice not in ("auto", "none", "any") and not isinstance(choice, dict):
+            yield f"tool_choice is {choice!r}"
+        for i, message in enumerate(call.json.get("messages", [])):
+            if message["role"] not in ("system", "user", "assistant", "tool"):
+                yield f"messages[{i}].role is {message['role']!r}"
+            if unknown := set(message) - {"role", "content", "tool_calls", "tool_call_id", "prefix"}:
+                yield f"messages[{i}] has {sorted(unknown)}: Extra inputs are not permitted"
+            ids = [tool["id"] for tool in message.get("tool_calls") or []] + [message.get("tool_call_id", "A" * 9)]
+            yield from (f"messages[{i}]: Tool call id was {id}" for id in ids if not re.fullmatch("[a-zA-Z0-9]{9}", id))
+
+    def _calls(self, reply):
+        return [{"id": tool.id, "function": {"name": tool.name, "arguments": json.dumps(tool.arguments)}}
+                for tool in reply.tools]
+
+
+_MISTRAL_FIELDS = {
+    "model", "messages", "temperature", "top_p", "max_tokens", "stream", "stop", "random_seed", "response_format",
+    "tools", "tool_choice", "parallel_tool_calls", "presence_penalty", "frequency_penalty", "n", "prediction",
+    "safe_prompt",
+}
 _SAFE = {name: {"filtered": False, "severity": "safe"} for name in ("hate", "self_harm", "sexual", "violence")}
 
 
@@ -394,4 +455,4 @@ def _wrong_block(block, allowed):
 
 
 _IMAGES = {"image/jpeg", "image/png", "image/gif", "image/webp"}
-FORMATS = {format.kind: format for format in (OpenAI(), Azure(), Anthropic())}
+FORMATS = {format.kind: format for format in (OpenAI(), Azure(), Mistral(), Anthropic())}

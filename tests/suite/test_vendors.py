@@ -19,7 +19,7 @@ from vendors import closed_port
 
 @pytest.fixture(scope="module")
 def own(stage):
-    return {kind: stage.vendor(f"own-{kind}", kind) for kind in ["openai", "azure", "anthropic"]}
+    return {kind: stage.vendor(f"own-{kind}", kind) for kind in ["openai", "azure", "mistral", "anthropic"]}
 
 
 def send(vendor, body, path=None, headers=(), credential=None, drop=()):
@@ -108,6 +108,12 @@ WRONG = {
     "api-version": ("azure", {}, {"path": "/openai/deployments/own-azure-model/chat/completions"}, "POST /openai"),
     "model": ("openai", {"model": "gpt-4"}, {}, "model is"),
     "stream_options": ("openai", {"stream_options": {}}, {}, "stream_options"),
+    "a field of OpenAI's": ("mistral", {"seed": 1}, {}, "['seed']: Extra inputs"),
+    "a null of OpenAI's": ("mistral", {"logit_bias": None}, {}, "['logit_bias']: Extra inputs"),
+    "a role of OpenAI's": ("mistral", {"messages": [{"role": "developer", "content": "x"}]}, {}, "role is 'developer'"),
+    "an id of OpenAI's": ("mistral", {"messages": [{"role": "tool", "content": "x", "tool_call_id": "call_1"}]}, {},
+                          "Tool call id was call_1"),
+    "a choice of OpenAI's": ("mistral", {"tool_choice": "required"}, {}, "tool_choice is 'required'"),
     "an unknown field": ("anthropic", {"n": 1}, {}, "Extra inputs"),
     "a null": ("anthropic", {"system": None}, {}, "null"),
     "no max_tokens": ("anthropic", {"max_tokens": None}, {}, "max_tokens"),
