@@ -76,7 +76,7 @@ fn check_names_every_mistake() {
     let output = with_config("bad", yaml, |path| weir(&["check", "--config", path.to_str().unwrap()]));
     assert_eq!(
         text(&output.stderr),
-        "vendors[0].kind: unknown kind \"b\", one of openai, azure, anthropic, echo\n\
+        "vendors[0].kind: unknown kind \"b\", one of openai, azure, anthropic, gemini, echo\n\
          vendors[0].url: missing\n\
          models[0].serve[0].vendor: there is no vendor \"c\", only a\n"
     );

@@ -116,7 +116,11 @@ fn names_every_mistake_with_its_path() {
             json!(""),
             "vendors[0].name: missing\nmodels[0].serve[0].vendor: there is no vendor \"openai\", only azure, echo",
         ),
-        ("/vendors/1/kind", json!("x"), "vendors[1].kind: unknown kind \"x\", one of openai, azure, anthropic, echo"),
+        (
+            "/vendors/1/kind",
+            json!("x"),
+            "vendors[1].kind: unknown kind \"x\", one of openai, azure, anthropic, gemini, echo",
+        ),
         ("/vendors/0/url", Value::Null, "vendors[0].url: missing"),
         (
             "/vendors/0/url",

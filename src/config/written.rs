@@ -118,7 +118,7 @@ pub struct Vendor {
     /// 1 to 64 letters, digits or `._-`: the name in `serve`, in headers and in metrics.
     #[serde(default)]
     pub name: String,
-    /// The format it speaks: `openai`, `azure`, `anthropic` or `echo`.
+    /// The format it speaks: `openai`, `azure`, `anthropic`, `gemini` or `echo`.
     #[serde(default)]
     pub kind: String,
     /// Base of the vendor's API, `https://` or `http://`, without query; `echo` has none.

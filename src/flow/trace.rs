@@ -69,6 +69,7 @@ fn tags<const N: usize>(tags: [(&'static str, &str); N], config: &Config) -> Vec
 fn provider(vendor: &Vendor) -> &'static str {
     match vendor.format.kind() {
         "azure" => "azure.ai.openai",
+        "gemini" => "gcp.gemini",
         kind => kind,
     }
 }

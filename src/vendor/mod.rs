@@ -7,10 +7,14 @@
 
 mod anthropic;
 mod azure;
+mod call_id;
+mod data_url;
 mod echo;
 mod edits;
 pub mod failure;
+mod gemini;
 mod openai;
+mod path;
 pub mod relay;
 
 use std::borrow::Cow;
@@ -23,7 +27,8 @@ pub use failure::{Failure, Fault, Next};
 pub use relay::Relay;
 
 /// Every format, in the order of the documentation.
-pub static FORMATS: &[&dyn Format] = &[&openai::OpenAi, &azure::Azure, &anthropic::Anthropic, &echo::Echo];
+pub static FORMATS: &[&dyn Format] =
+    &[&openai::OpenAi, &azure::Azure, &anthropic::Anthropic, &gemini::Gemini, &echo::Echo];
 
 /// The format of a `kind` in `weir.yaml`.
 pub fn format(kind: &str) -> Option<&'static dyn Format> {

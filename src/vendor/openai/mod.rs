@@ -1,10 +1,10 @@
 //! OpenAI: the format in the middle, so a relay. Unknown fields pass untouched in both directions.
 //!
-//! Two things are rewritten: the model's name, where the vendor calls it differently, and `stream_options`, so that a
-//! stream ends with the count of its tokens. The chunk with that count is not passed on to a client that did not ask
-//! for it; what a vendor may put into the other chunks then, a `"usage":null`, is: OpenAI's own do that, and clients
-//! that read usage at all read it there. A server that refuses `stream_options` is told nothing with `stream_usage:
-//! false`.
+//! Three things are rewritten: the model's name, where the vendor calls it differently; the ids of tool calls that Weir
+//! made longer than OpenAI takes them; and `stream_options`, so that a stream ends with the count of its tokens. The chunk
+//! with that count is not passed on to a client that did not ask for it; what a vendor may put into the other chunks then,
+//! a `"usage":null`, is: OpenAI's own do that, and clients that read usage at all read it there. A server that refuses
+//! `stream_options` is told nothing with `stream_usage: false`.
 
 mod stream;
 
@@ -57,6 +57,7 @@ impl Format for OpenAi {
 fn body(call: &Call<'_>) -> Body {
     let mut edits = Edits::new(call.request.body());
     edits::rename(call, &mut edits);
+    edits::unsign(call, &mut edits);
     if call.stream_usage == StreamUsage::Asked {
         edits::ask_for_usage(call, &mut edits);
     }
