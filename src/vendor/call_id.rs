@@ -4,7 +4,7 @@
 //! replies of a conversation share one. Models that think sign a call with `thoughtSignature`, and newer ones refuse a
 //! conversation whose calls lost theirs. A client keeps the id of a call and nothing else for certain, so the signature
 //! rides in it: `call_<reply>_<choice>_<call>_sig_<signature>`, in letters that every vendor takes in an id. It can be
-//! long, and OpenAI allows an id 40 bytes; so when a conversation moves there, the signature is taken off.
+//! long, and OpenAI allows an id 40 bytes; so when a conversation moves to another vendor, the signature is taken off.
 
 use crate::json::Value;
 
