@@ -39,8 +39,12 @@ use weir::vendor::{Asked, Body, Call, FORMATS, Failure, Fault, Format, Relay, St
 const ALIAS: &str = "house-model";
 
 /// The formats that a request is recorded for, the vendor's name of [`ALIAS`], and the path of the vendor's url.
-const VENDORS: &[(&str, &str, &str)] =
-    &[("openai", "gpt-4o", "/v1"), ("azure", "gpt 4o/prod", ""), ("anthropic", "claude-sonnet-4-5", "/v1")];
+const VENDORS: &[(&str, &str, &str)] = &[
+    ("openai", "gpt-4o", "/v1"),
+    ("azure", "gpt 4o/prod", ""),
+    ("anthropic", "claude-sonnet-4-5", "/v1"),
+    ("gemini", "gemini-2.5-flash", "/v1beta"),
+];
 
 /// The formats that are rows: OpenAI's, but for what the row says.
 const ROWS: &[&str] = &["mistral", "groq", "deepseek", "xai", "together", "fireworks", "openrouter", "ollama", "vllm"];

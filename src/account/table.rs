@@ -191,6 +191,8 @@ mod tests {
             ("anthropic", "claude-3-opus-20991231", Some(15_000_000)),
             ("anthropic", "claude-opus-4-6-20991231", Some(5_000_000)),
             ("anthropic", "claude-sonnet-4", Some(3_000_000)),
+            ("google", "gemini-2.5-flash", Some(300_000)),
+            ("google", "gemini-3-pro-preview", Some(2_000_000)),
             ("anthropic", "-20240229", None),
             ("anthropic", "", None),
             ("anthropic", "\u{e9}", None),

@@ -106,6 +106,12 @@ pub struct Answer {
 impl Answer {
     /// The body of a `chat.completion`.
     pub fn render(&self) -> Vec<u8> {
+        self.render_with(None, &[])
+    }
+
+    /// The body of a `chat.completion` with log probabilities, a JSON text, and further choices behind this one, whose
+    /// head and usage are this one's.
+    pub fn render_with(&self, logprobs: Option<&str>, others: &[(Answer, Option<String>)]) -> Vec<u8> {
         let mut w = Writer::default();
         w.object(|w| {
             w.key("id").string(&self.head.id);
@@ -113,18 +119,25 @@ impl Answer {
             w.key("created").number(self.head.created);
             w.key("model").string(&self.head.model);
             w.key("choices").array(|w| {
-                w.object(|w| {
-                    w.key("index").number(0);
-                    w.key("message").object(|w| self.render_message(w));
-                    w.key("logprobs").null();
-                    w.key("finish_reason").string(self.finish.name());
-                });
+                self.render_choice(0, logprobs, w);
+                for (i, (other, logprobs)) in (1..).zip(others) {
+                    other.render_choice(i, logprobs.as_deref(), w);
+                }
             });
             if let Some(usage) = &self.usage {
                 usage.render(w);
             }
         });
         w.finish()
+    }
+
+    fn render_choice(&self, index: u64, logprobs: Option<&str>, w: &mut Writer) {
+        w.object(|w| {
+            w.key("index").number(index);
+            w.key("message").object(|w| self.render_message(w));
+            w.key("logprobs").raw(logprobs.unwrap_or("null"));
+            w.key("finish_reason").string(self.finish.name());
+        });
     }
 
     fn render_message(&self, w: &mut Writer) {
@@ -181,18 +194,37 @@ pub enum Delta<'a> {
     },
 }
 
+/// Where a step belongs, for vendors that give more than one choice or log probabilities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Place<'a> {
+    /// The index of the choice.
+    pub choice: u64,
+    /// The member `logprobs` as JSON text, if there is one.
+    pub logprobs: Option<&'a str>,
+}
+
 impl Head {
-    /// Appends the chunk for one step.
+    /// Appends the chunk for one step of the only choice.
     pub fn delta(&self, delta: Delta<'_>, out: &mut Vec<u8>) {
+        self.delta_at(Place::default(), delta, out);
+    }
+
+    /// Appends the chunk for one step.
+    pub fn delta_at(&self, place: Place<'_>, delta: Delta<'_>, out: &mut Vec<u8>) {
         self.chunk(out, |w| {
-            w.key("choices").array(|w| choice(w, None, |w| render_delta(delta, w)));
+            w.key("choices").array(|w| choice(w, place, None, |w| render_delta(delta, w)));
         });
     }
 
-    /// Appends the chunk that says why the model stopped.
+    /// Appends the chunk that says why the model stopped, of the only choice.
     pub fn finish(&self, finish: Finish, out: &mut Vec<u8>) {
+        self.finish_at(Place::default(), finish, out);
+    }
+
+    /// Appends the chunk that says why the model stopped.
+    pub fn finish_at(&self, place: Place<'_>, finish: Finish, out: &mut Vec<u8>) {
         self.chunk(out, |w| {
-            w.key("choices").array(|w| choice(w, Some(finish), |_| {}));
+            w.key("choices").array(|w| choice(w, place, Some(finish), |_| {}));
         });
     }
 
@@ -252,11 +284,11 @@ fn data(out: &mut Vec<u8>, fill: impl FnOnce(&mut Writer)) {
     out.extend_from_slice(b"\n\n");
 }
 
-fn choice(w: &mut Writer, finish: Option<Finish>, delta: impl FnOnce(&mut Writer)) {
+fn choice(w: &mut Writer, place: Place<'_>, finish: Option<Finish>, delta: impl FnOnce(&mut Writer)) {
     w.object(|w| {
-        w.key("index").number(0);
+        w.key("index").number(place.choice);
         w.key("delta").object(delta);
-        w.key("logprobs").null();
+        w.key("logprobs").raw(place.logprobs.unwrap_or("null"));
         w.key("finish_reason").string_or_null(finish.map(Finish::name));
     });
 }

@@ -118,7 +118,7 @@ pub struct Vendor {
     /// 1 to 64 letters, digits or `._-`: the name in `serve`, in headers and in metrics.
     #[serde(default)]
     pub name: String,
-    /// The format it speaks: `openai`, `azure`, `anthropic`, `mistral`, `groq`, `deepseek`, `xai`, `together`,
+    /// The format it speaks: `openai`, `azure`, `anthropic`, `gemini`, `mistral`, `groq`, `deepseek`, `xai`, `together`,
     /// `fireworks`, `openrouter`, `ollama`, `vllm` or `echo`.
     #[serde(default)]
     pub kind: String,

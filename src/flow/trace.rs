@@ -71,6 +71,7 @@ fn provider(vendor: &Vendor) -> &'static str {
         "azure" => "azure.ai.openai",
         "mistral" => "mistral_ai",
         "xai" => "x_ai",
+        "gemini" => "gcp.gemini",
         kind => kind,
     }
 }

@@ -2,6 +2,7 @@
 
 use super::edits::{self, Edits};
 use super::openai::OPENAI;
+use super::path::percent_encoded;
 use super::{Asked, Call, Credential, Fault, Format, Outgoing, Stream, StreamUsage, Unsupported, Whole};
 use crate::chat::{Request, Task};
 
@@ -39,6 +40,7 @@ impl Format for Azure {
         let deployment = percent_encoded(call.model);
         let version = call.api_version.unwrap_or(API_VERSION);
         let mut edits = Edits::new(call.request.body());
+        edits::unsign(call, &mut edits);
         if call.stream_usage == StreamUsage::Asked && counts_streams(version) {
             edits::ask_for_usage(call, &mut edits);
         }
@@ -69,12 +71,6 @@ fn counts_streams(version: &str) -> bool {
 
 /// The first version with `stream_options` was this day's preview.
 const STREAM_OPTIONS: &str = "2024-09-01";
-
-/// Deployment names are free-form; everything but RFC 3986's unreserved characters is escaped.
-fn percent_encoded(text: &str) -> String {
-    let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    text.bytes().map(|b| if unreserved(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
-}
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::{Body, Call};
+use super::{Body, Call, call_id};
 use crate::chat::request::Delivery;
 use crate::json::{Value, Writer};
 
@@ -87,6 +87,22 @@ impl<'t> Edits<'t> {
 pub(super) fn rename(call: &Call<'_>, edits: &mut Edits<'_>) {
     if let Some(model) = call.request.root().get("model").filter(|_| call.model != call.request.model()) {
         edits.replace(model, |w| w.string(call.model));
+    }
+}
+
+/// Takes the signatures of thoughts out of the ids of tool calls: they mean nothing here, and may be longer than an id.
+pub(super) fn unsign(call: &Call<'_>, edits: &mut Edits<'_>) {
+    let mark = call_id::MARK.as_bytes();
+    if !call.request.body().windows(mark.len()).any(|bytes| bytes == mark) {
+        return;
+    }
+    for message in call.request.messages() {
+        let calls = message.given("tool_calls").into_iter().flat_map(Value::items);
+        for id in calls.filter_map(|call| call.get("id")).chain(message.get("tool_call_id")) {
+            if let Some(short) = id.as_str().as_deref().and_then(call_id::unsigned) {
+                edits.replace(id, |w| w.string(short));
+            }
+        }
     }
 }
 

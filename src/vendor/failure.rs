@@ -53,14 +53,18 @@ pub struct Reported {
     pub code: String,
     /// The field at fault.
     pub param: Option<String>,
+    /// When the vendor wants to be asked again, where it says so in the body.
+    pub retry_after: Option<Duration>,
 }
 
 impl Failure {
     /// A reply whose status says that it is an error. `retry_after` is the header, in seconds.
     pub fn from_status(vendor: &str, status: u16, retry_after: Option<Duration>, body: &[u8]) -> Failure {
         let mut reported = Reported::parse(body);
-        let row = row(status, &reported);
-        if matches!(status, 401 | 403) {
+        let said = reported.said(status);
+        let row = row(said, &reported);
+        let retry_after = retry_after.or(reported.retry_after);
+        if matches!(said, 401 | 403) {
             reported =
                 Reported { message: "the gateway's own credential was rejected".to_owned(), ..Reported::default() };
         }
@@ -124,9 +128,12 @@ impl Reported {
         Doc::parse(body.to_vec()).map(|doc| Reported::read(doc.root())).unwrap_or_default()
     }
 
-    /// Reads `{"error": {..}}`, `{"error": "text"}`, `{"message": ..}` or `{"detail": ..}`; the last is a text or, of
-    /// servers made with FastAPI, a list of `{"msg": ..}`, which Mistral puts into `message`.
+    /// Reads `{"error": {..}}`, `{"error": "text"}`, `{"message": ..}` or `{"detail": ..}`, also as the only item of an
+    /// array; the last is a text or, of servers made with FastAPI, a list of `{"msg": ..}`, which Mistral puts into
+    /// `message`. Google's errors (`google.rpc.Status`) have a word in `status`, which says more than the number in `code`,
+    /// and `details`, of which two matter: that the key is bad, and when to come again.
     pub fn read(root: Value<'_>) -> Reported {
+        let root = root.items().next().unwrap_or(root);
         let error = root.given("error").filter(|error| error.is_object()).unwrap_or(root);
         let text = |name: &str| -> String {
             let value = error.given(name);
@@ -138,7 +145,14 @@ impl Reported {
         let message = ["message", "error", "detail"].map(text).into_iter().find(|m| !m.is_empty());
         let message = message.or_else(|| listed(error)).unwrap_or_default();
         let param = Some(text("param")).filter(|param| !param.is_empty());
-        Reported { message, kind: text("type"), code: text("code"), param }
+        let code = google_word(error).map_or_else(|| text("code"), Into::into);
+        Reported { message, kind: text("type"), code, param, retry_after: google_delay(error) }
+    }
+
+    /// The status that a vendor should have sent in the place of the one that it sent: to Google a bad key is a bad
+    /// request.
+    fn said(&self, status: u16) -> u16 {
+        if self.code == BAD_KEY { 401 } else { status }
     }
 
     /// The status that a vendor would have sent for an error that came inside a stream.
@@ -149,7 +163,11 @@ impl Reported {
             ("overloaded_error", _) => 529,
             ("timeout_error", _) => 504,
             ("invalid_request_error", _) => 400,
-            (_, code) => code.parse().ok().filter(|code| (400..600).contains(code)).unwrap_or(500),
+            (_, BAD_KEY) => 401,
+            (_, code) => google_status(code)
+                .or_else(|| code.parse().ok())
+                .filter(|code| (400..600).contains(code))
+                .unwrap_or(500),
         }
     }
 
@@ -165,6 +183,54 @@ impl Reported {
         Refusal { param: self.param.clone().filter(|_| row.relay), ..refusal }
     }
 }
+
+/// Google's words for what went wrong, and the statuses that belong to them (`google/rpc/code.proto`).
+const GOOGLE: &[(&str, u16)] = &[
+    ("INVALID_ARGUMENT", 400),
+    ("FAILED_PRECONDITION", 400),
+    ("OUT_OF_RANGE", 400),
+    ("UNAUTHENTICATED", 401),
+    ("PERMISSION_DENIED", 403),
+    ("NOT_FOUND", 404),
+    ("ALREADY_EXISTS", 409),
+    ("ABORTED", 409),
+    ("RESOURCE_EXHAUSTED", 429),
+    ("CANCELLED", 499),
+    ("UNKNOWN", 500),
+    ("INTERNAL", 500),
+    ("DATA_LOSS", 500),
+    ("UNIMPLEMENTED", 501),
+    ("UNAVAILABLE", 503),
+    ("DEADLINE_EXCEEDED", 504),
+];
+
+/// The `reason` in the details of Google's error for a key that is none.
+const BAD_KEY: &str = "API_KEY_INVALID";
+
+/// Google's word in `status`, or the one for a bad key; `None` in the errors of others.
+fn google_word(error: Value<'_>) -> Option<&'static str> {
+    let status = error.text("status")?;
+    let mut details = error.given("details").into_iter().flat_map(Value::items);
+    if details.any(|detail| detail.text("reason").as_deref() == Some(BAD_KEY)) {
+        return Some(BAD_KEY);
+    }
+    GOOGLE.iter().find(|(word, _)| *word == status).map(|(word, _)| *word)
+}
+
+/// The status that belongs to one of Google's words.
+fn google_status(code: &str) -> Option<u16> {
+    GOOGLE.iter().find(|(word, _)| *word == code).map(|(_, status)| *status)
+}
+
+/// The `retryDelay` in the details of Google's error, a number of seconds such as `34.4s`.
+fn google_delay(error: Value<'_>) -> Option<Duration> {
+    let delay = error.given("details")?.items().find_map(|detail| detail.text("retryDelay"))?;
+    let seconds = delay.strip_suffix('s')?.parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok().filter(|delay| *delay <= LONGEST_DELAY)
+}
+
+/// What is above is a mistake: no quota takes longer than a day to come back.
+const LONGEST_DELAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// One row of the table: what a vendor's status becomes.
 struct Row {
@@ -310,6 +376,61 @@ mod tests {
             let reported = Reported { kind: kind.into(), code: code.into(), ..Reported::default() };
             assert_eq!(Fault::Reported(reported).refusal("claude").status, status, "{kind} {code}");
         }
+    }
+
+    #[test]
+    fn reads_googles_errors() {
+        let body = |code: u16, status: &str, details: &str| {
+            format!(r#"{{"error":{{"code":{code},"message":"m","status":"{status}","details":[{details}]}}}}"#)
+        };
+        let key = r#"{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID"}"#;
+        for (status, body, shown, code, next) in [
+            (400, body(400, "INVALID_ARGUMENT", ""), 400, "INVALID_ARGUMENT", Next::Stop),
+            (400, body(400, "INVALID_ARGUMENT", key), 502, "upstream_auth_error", Next::Try),
+            (429, body(429, "RESOURCE_EXHAUSTED", ""), 429, "RESOURCE_EXHAUSTED", Next::Try),
+            (402, body(402, "RESOURCE_EXHAUSTED", ""), 502, "insufficient_quota", Next::Try),
+            (503, format!("[{}]", body(503, "UNAVAILABLE", "")), 503, "upstream_unavailable", Next::Try),
+            (429, body(429, "UNHEARD_OF", ""), 429, "429", Next::Try),
+        ] {
+            let failure = failure(status, &body);
+            assert_eq!((failure.refusal.status, failure.next), (shown, next), "{body}");
+            assert_eq!(failure.refusal.code.as_deref(), Some(code), "{body}");
+            assert_eq!(failure.outcome, status.to_string());
+            assert_eq!(failure.refusal.message == "openai: m", shown != 502 || status == 402, "{body}");
+        }
+    }
+
+    #[test]
+    fn googles_word_has_a_status_inside_a_stream() {
+        for (code, status) in
+            [("UNAVAILABLE", 503), ("RESOURCE_EXHAUSTED", 429), ("INTERNAL", 502), ("API_KEY_INVALID", 502)]
+        {
+            let reported = Reported { code: code.into(), ..Reported::default() };
+            assert_eq!(Fault::Reported(reported).refusal("gemini").status, status, "{code}");
+        }
+    }
+
+    #[test]
+    fn the_body_may_say_when_to_come_again() {
+        let wait = |delay: &str, header: Option<Duration>| {
+            let detail = format!(r#"{{"@type":"google.rpc.RetryInfo","retryDelay":{delay}}}"#);
+            let body = format!(r#"{{"error":{{"message":"m","status":"RESOURCE_EXHAUSTED","details":[{detail}]}}}}"#);
+            Failure::from_status("gemini", 429, header, body.as_bytes()).refusal.retry_after
+        };
+        let seconds = |seconds: f64| Some(Duration::from_secs_f64(seconds));
+        for (delay, expected) in [
+            ("\"34.4s\"", seconds(34.4)),
+            ("\"0s\"", seconds(0.0)),
+            ("\"34\"", None),
+            ("34", None),
+            ("\"-1s\"", None),
+            ("\"infs\"", None),
+            ("\"NaNs\"", None),
+            ("\"1e30s\"", None),
+        ] {
+            assert_eq!(wait(delay, None), expected, "{delay}");
+        }
+        assert_eq!(wait("\"34s\"", seconds(2.0)), seconds(2.0));
     }
 
     #[test]

@@ -8,11 +8,15 @@
 
 mod anthropic;
 mod azure;
+mod call_id;
+mod data_url;
 mod echo;
 mod edits;
 pub mod failure;
 mod formats;
+mod gemini;
 pub mod openai;
+mod path;
 pub mod relay;
 
 use std::borrow::Cow;

@@ -455,4 +455,145 @@ def _wrong_block(block, allowed):
 
 
 _IMAGES = {"image/jpeg", "image/png", "image/gif", "image/webp"}
-FORMATS = {format.kind: format for format in (OpenAI(), Azure(), Mistral(), Anthropic())}
+
+
+class Gemini:
+    kind = "gemini"
+    credential = ("x-goog-api-key", "")
+    base = "/v1beta"
+
+    def path(self, model):
+        return f"/v1beta/models/{model}:generateContent"
+
+    def paths(self, model):
+        return {self.path(model), f"/v1beta/models/{model}:streamGenerateContent?alt=sse"}
+
+    def headers(self):
+        return [("server-timing", "gfet4t7; dur=512"), ("x-gemini-service-tier", "standard")]
+
+    def whole(self, reply, model):
+        parts = [{"text": reply.text}] if reply.text else []
+        parts += [self._call(tool) for tool in reply.tools]
+        whole = self._reply(f"g{next(_serial):08x}", model, parts, reply, self._stop(reply))
+        return json.dumps(whole, indent=2).encode()
+
+    def events(self, reply, model, usage):
+        """A call comes whole and before the last event, which says STOP; nothing comes after that."""
+        name = f"g{next(_serial):08x}"
+        for piece in reply.pieces:
+            yield event(self._reply(name, model, [{"text": piece}], reply))
+        for tool in reply.tools:
+            yield event(self._reply(name, model, [self._call(tool)], reply))
+        yield event(self._reply(name, model, [{"text": ""}], reply, self._stop(reply)))
+
+    def error(self, status, message):
+        word = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 402: "RESOURCE_EXHAUSTED", 403: "PERMISSION_DENIED",
+                404: "NOT_FOUND", 429: "RESOURCE_EXHAUSTED", 503: "UNAVAILABLE",
+                504: "DEADLINE_EXCEEDED"}.get(status, "INTERNAL")
+        error = {"code": status, "message": message, "status": word}
+        if status == 429:
+            error["details"] = [{"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": []},
+                                {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.4s"}]
+        return self.headers(), json.dumps({"error": error}, indent=2).encode()
+
+    def error_event(self, message):
+        return event({"error": {"code": 503, "message": message, "status": "UNAVAILABLE"}})
+
+    def other_json(self):
+        return dump({"models": []})
+
+    def wants_usage(self, body):
+        return True
+
+    def expect(self, call):
+        body = call.json
+        if unknown := set(body) - {"contents", "systemInstruction", "tools", "toolConfig", "generationConfig"}:
+            yield f"Unknown name {sorted(unknown)}: Cannot find field"
+        if unknown := set(body.get("generationConfig", {})) - _GENERATION:
+            yield f"Unknown name {sorted(unknown)} at 'generation_config': Cannot find field"
+        if any(set(part) != {"text"} for part in body.get("systemInstruction", {}).get("parts", [])):
+            yield "systemInstruction has more than text"
+        if len(body.get("generationConfig", {}).get("stopSequences", [])) > 5:
+            yield "more than 5 stop sequences"
+        yield from self._expect_tools(body)
+        yield from self._expect_contents(body.get("contents"))
+
+    def _expect_tools(self, body):
+        declared = [function for tool in body.get("tools", []) for function in tool["functionDeclarations"]]
+        for i, function in enumerate(declared):
+            known = {"name", "description", "parameters", "parametersJsonSchema"}
+            if set(function) - known or not function.get("name"):
+                yield f"functionDeclarations[{i}] has {sorted(function)}"
+        config = body.get("toolConfig", {}).get("functionCallingConfig")
+        if config is not None:
+            if not declared:
+                yield "toolConfig without tools"
+            if config.get("mode") not in ("AUTO", "ANY", "NONE"):
+                yield f"mode is {config.get('mode')!r}"
+            if set(config.get("allowedFunctionNames", [])) - {function["name"] for function in declared}:
+                yield "allowedFunctionNames has a name that is not declared"
+
+    def _expect_contents(self, contents):
+        if not isinstance(contents, list) or not contents:
+            yield "contents is not specified"
+            return
+        asked, before = [], None
+        for i, content in enumerate(contents):
+            role, parts = content.get("role"), content.get("parts")
+            if set(content) != {"role", "parts"} or role not in ("user", "model") or role == before:
+                yield f"contents[{i}] has {sorted(content)} with role {role!r} after {before!r}"
+            before = role
+            if not parts:
+                yield f"contents[{i}].parts must not be empty"
+            for part in parts or []:
+                yield from (f"contents[{i}]: {wrong}" for wrong in _wrong_part(part, role))
+            results = [part["functionResponse"]["name"] for part in parts or [] if "functionResponse" in part]
+            if sorted(results) != sorted(asked):
+                yield f"contents[{i}] answers {results}, where {asked} were called"
+            asked = [part["functionCall"]["name"] for part in parts or [] if "functionCall" in part]
+        if asked:
+            yield f"{asked} are never answered"
+
+    def _reply(self, name, model, parts, reply, stop=None):
+        """Its count of the answer leaves the thoughts out."""
+        candidate = {"content": {"parts": parts, "role": "model"}, "index": 0, **({"finishReason": stop} if stop else {})}
+        counts = {"promptTokenCount": reply.prompt_tokens, "candidatesTokenCount": reply.completion_tokens - 2,
+                  "thoughtsTokenCount": 2, "cachedContentTokenCount": 3,
+                  "totalTokenCount": reply.prompt_tokens + reply.completion_tokens}
+        return {"candidates": [candidate], "usageMetadata": counts, "modelVersion": model, "responseId": name}
+
+    def _call(self, tool):
+        """The id is the one that the gateway is expected to pass on; the real one seldom gives any."""
+        call = {"name": tool.name, "args": tool.arguments, **({"id": tool.id} if tool.id else {})}
+        return {"functionCall": call, "thoughtSignature": _SIGNATURE}
+
+    def _stop(self, reply):
+        return {"length": "MAX_TOKENS", "content_filter": "SAFETY"}.get(reply.finish_reason, "STOP")
+
+
+_SIGNATURE = "CtwBAVSo+/8="
+_GENERATION = {"temperature", "topP", "topK", "candidateCount", "maxOutputTokens", "stopSequences", "presencePenalty",
+               "frequencyPenalty", "seed", "responseLogprobs", "logprobs", "responseMimeType", "responseSchema",
+               "responseJsonSchema", "thinkingConfig"}
+_PARTS = {"user": {"text", "inlineData", "fileData", "functionResponse"}, "model": {"text", "functionCall"}}
+
+
+def _wrong_part(part, role):
+    [kind] = set(part) - {"thoughtSignature"}
+    if kind not in _PARTS.get(role, set()):
+        yield f"a part of {kind} of {role}"
+    elif kind == "text" and not part["text"]:
+        yield "an empty text"
+    elif kind == "inlineData" and part[kind].get("mimeType") not in _GEMINI_READS:
+        yield f"inlineData of {part[kind]}"
+    elif kind == "functionCall":
+        if not isinstance(part[kind]["args"], dict):
+            yield "functionCall.args is no object"
+        if part.get("thoughtSignature") != _SIGNATURE:
+            yield f"functionCall {part[kind]['name']} is missing its thought_signature: {part}"
+    elif kind == "functionResponse" and not isinstance(part[kind]["response"], dict):
+        yield "functionResponse.response is no object"
+
+
+_GEMINI_READS = {"image/png", "image/jpeg", "image/webp", "image/heic", "image/heif", "application/pdf", "text/plain"}
+FORMATS = {format.kind: format for format in (OpenAI(), Azure(), Mistral(), Anthropic(), Gemini())}

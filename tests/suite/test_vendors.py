@@ -19,7 +19,7 @@ from vendors import closed_port
 
 @pytest.fixture(scope="module")
 def own(stage):
-    return {kind: stage.vendor(f"own-{kind}", kind) for kind in ["openai", "azure", "mistral", "anthropic"]}
+    return {kind: stage.vendor(f"own-{kind}", kind) for kind in ["openai", "azure", "mistral", "anthropic", "gemini"]}
 
 
 def send(vendor, body, path=None, headers=(), credential=None, drop=()):
@@ -40,6 +40,8 @@ def send(vendor, body, path=None, headers=(), credential=None, drop=()):
 
 
 def body(vendor, case, **fields):
+    if vendor.format.kind == "gemini":
+        return {"contents": [{"role": "user", "parts": [{"text": case.prompt}]}], **fields}
     messages = [{"role": "user", "content": case.prompt}]
     known = {"model": f"{vendor.name}-model", "messages": messages}
     return known | ({"max_tokens": 10} if vendor.format.kind == "anthropic" else {}) | fields
@@ -92,6 +94,22 @@ def test_anthropic_by_hand(stage, own):
     assert json.loads("".join(piece.get("partial_json", "") for piece in pieces)) == {"city": "Bern"}
 
 
+def test_gemini_by_hand(stage, own):
+    vendor = own["gemini"]
+    case = stage.case(own_gemini=answer("Hello there.", ("", "weather", {"city": "Bern"})))
+    whole = json.loads(send(vendor, body(vendor, case)).read())
+    [candidate] = whole["candidates"]
+    assert [sorted(part) for part in candidate["content"]["parts"]] == [["text"], ["functionCall", "thoughtSignature"]]
+    assert (candidate["finishReason"], whole["usageMetadata"]["totalTokenCount"]) == ("STOP", 18)
+    path = f"/v1beta/models/{vendor.name}-model:streamGenerateContent?alt=sse"
+    events = [json.loads(data) for data in sse(send(vendor, body(vendor, case), path).read())]
+    [*first, last] = [event["candidates"][0] for event in events]
+    assert last["finishReason"] == "STOP" and not any("finishReason" in candidate for candidate in first)
+    parts = [part for candidate in first for part in candidate["content"]["parts"]]
+    assert "".join(part.get("text", "") for part in parts) == "Hello there."
+    assert parts[-1]["functionCall"] == {"name": "weather", "args": {"city": "Bern"}}
+
+
 WRONG = {
     # what is wrong: (kind, body fields, request, a part of the objection)
     "credential": ("openai", {}, {"credential": "sk-other"}, "credential"),
@@ -131,6 +149,26 @@ WRONG = {
     "a tool without schema": ("anthropic", {"tools": [{"name": "f"}]}, {}, "input_schema"),
     "a choice without tools": ("anthropic", {"tool_choice": {"type": "auto"}}, {}, "tool_choice without"),
     "a blank stop": ("anthropic", {"stop_sequences": [" "]}, {}, "blank"),
+    "a field of OpenAI's": ("gemini", {"stream": True}, {}, "Cannot find field"),
+    "an unknown option": ("gemini", {"generationConfig": {"top_p": 1}}, {}, "generation_config"),
+    "a path of OpenAI's": ("gemini", {}, {"path": "/v1/chat/completions"}, "POST /v1/chat"),
+    "a stream that is an array": (
+        "gemini", {}, {"path": "/v1beta/models/own-gemini-model:streamGenerateContent"}, "POST"),
+    "six stops": ("gemini", {"generationConfig": {"stopSequences": list("abcdef")}}, {}, "stop sequences"),
+    "no contents": ("gemini", {"contents": []}, {}, "contents is not"),
+    "two turns of one role": (
+        "gemini", {"contents": [{"role": "user", "parts": [{"text": "x"}]}] * 2}, {}, "after 'user'"),
+    "an empty part": ("gemini", {"contents": [{"role": "user", "parts": [{"text": ""}]}]}, {}, "empty text"),
+    "a call without its signature": ("gemini", {"contents": [
+        {"role": "model", "parts": [{"functionCall": {"name": "f", "args": {}}}]}]}, {}, "thought_signature"),
+    "a call that is not answered": ("gemini", {"contents": [
+        {"role": "model", "parts": [{"functionCall": {"name": "f", "args": {}}}]}]}, {}, "never answered"),
+    "a result of nothing": ("gemini", {"contents": [
+        {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {}}}]}]}, {}, "answers ['f']"),
+    "a choice that is not declared": ("gemini", {"tools": [{"functionDeclarations": [{"name": "f"}]}], "toolConfig": {
+        "functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["g"]}}}, {}, "not declared"),
+    "a GIF": ("gemini", {"contents": [{"role": "user", "parts": [
+        {"inlineData": {"mimeType": "image/gif", "data": "AA=="}}]}]}, {}, "inlineData"),
 }
 
 

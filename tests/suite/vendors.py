@@ -39,7 +39,9 @@ class Call:
 
     def __post_init__(self):
         self.json = parse(self.body)
-        self.streams = isinstance(self.json, dict) and self.json.get("stream") is True
+        # Gemini is asked for a stream by the path.
+        asked = isinstance(self.json, dict) and self.json.get("stream") is True
+        self.streams = asked or ":streamGenerateContent" in self.path
         self.model = sorted(self.models)[0]
 
     def header(self, name):
@@ -196,7 +198,7 @@ class Vendor:
             yield f"the body is not acceptable JSON: {call.json}"
 
 
-SECRET_HEADERS = {"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie"}
+SECRET_HEADERS = {"authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"}
 INTERNAL = ("x-weir-", "x-envoy-", "traceparent", "tracestate")
 
 

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use super::parts::{self, Block, Parts};
 use crate::chat::Request;
 use crate::json::{Doc, Value, Writer};
-use crate::vendor::Unsupported;
+use crate::vendor::{Unsupported, call_id};
 
 /// All messages of a request.
 #[derive(Default)]
@@ -177,7 +177,7 @@ impl Outcome<'_> {
     fn render(&self, w: &mut Writer) {
         w.object(|w| {
             w.key("type").string("tool_result");
-            w.key("tool_use_id").raw(self.call.raw());
+            render_id(self.call, w.key("tool_use_id"));
             if !self.content.is_empty() {
                 w.key("content").array(|w| self.content.iter().for_each(|block| block.render(w)));
             }
@@ -186,11 +186,19 @@ impl Outcome<'_> {
     }
 }
 
+/// The id of a call as the client spelled it, but without what another vendor wanted back in it.
+fn render_id(id: Value<'_>, w: &mut Writer) {
+    match id.as_str().as_deref().and_then(call_id::unsigned) {
+        Some(short) => w.string(short),
+        None => w.raw(id.raw()),
+    }
+}
+
 impl Use<'_> {
     fn render(&self, w: &mut Writer) {
         w.object(|w| {
             w.key("type").string("tool_use");
-            w.key("id").raw(self.id.raw());
+            render_id(self.id, w.key("id"));
             w.key("name").raw(self.name.raw());
             w.key("input").raw(&self.input);
         });

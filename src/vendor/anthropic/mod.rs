@@ -17,7 +17,6 @@
 
 mod accepts;
 mod conversation;
-mod data_url;
 mod draft;
 mod models;
 mod parts;

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::data_url::DataUrl;
 use crate::json::{Value, Writer};
 use crate::vendor::Unsupported;
+use crate::vendor::data_url::DataUrl;
 
 /// One content block of a message.
 pub(super) struct Block<'r> {

@@ -5,7 +5,8 @@
 //! What a row does not name passes in the same way. Only the places that a repair is about are changed, and not a byte
 //! else.
 //!
-//! Two things are rewritten for all: the model's name, where the vendor calls it differently, and `stream_options`, so
+//! Three things are rewritten for all: the model's name, where the vendor calls it differently; the ids of tool calls that
+//! Weir made longer than OpenAI takes them; and `stream_options`, so
 //! that a stream ends with the count of its tokens. The chunk with that count is not passed on to a client that did not
 //! ask for it; what a vendor may put into the other chunks then, a `"usage":null`, is: OpenAI's own do that, and clients
 //! that read usage at all read it there. A server that refuses `stream_options` is told nothing with `stream_usage:
