@@ -106,6 +106,11 @@ pub struct Answer {
 impl Answer {
     /// The body of a `chat.completion`.
     pub fn render(&self) -> Vec<u8> {
+        self.render_with(|_| {})
+    }
+
+    /// The same, with members of the message that `more` writes: what only some vendors have.
+    pub fn render_with(&self, more: impl FnOnce(&mut Writer)) -> Vec<u8> {
         let mut w = Writer::default();
         w.object(|w| {
             w.key("id").string(&self.head.id);
@@ -115,7 +120,10 @@ impl Answer {
             w.key("choices").array(|w| {
                 w.object(|w| {
                     w.key("index").number(0);
-                    w.key("message").object(|w| self.render_message(w));
+                    w.key("message").object(|w| {
+                        self.render_message(w);
+                        more(w);
+                    });
                     w.key("logprobs").null();
                     w.key("finish_reason").string(self.finish.name());
                 });
@@ -161,6 +169,13 @@ pub enum Delta<'a> {
     Text(&'a str),
     /// A piece of the reasoning.
     Reasoning(&'a str),
+    /// A piece of a thinking block, which a vendor wants back as it is; `index` counts them from 0.
+    Thought {
+        /// Which thinking block.
+        index: usize,
+        /// What comes of it.
+        piece: Thought<'a>,
+    },
     /// A piece of the refusal.
     Refusal(&'a str),
     /// A tool call begins; `index` counts tool calls from 0.
@@ -179,6 +194,17 @@ pub enum Delta<'a> {
         /// The piece of JSON text.
         piece: &'a str,
     },
+}
+
+/// A piece of a thinking block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Thought<'a> {
+    /// A piece of the reasoning.
+    Text(&'a str),
+    /// What proves the reasoning to be the vendor's own.
+    Signature(&'a str),
+    /// Reasoning that only the vendor can read.
+    Redacted(&'a str),
 }
 
 impl Head {
@@ -270,6 +296,7 @@ fn render_delta(delta: Delta<'_>, w: &mut Writer) {
         Delta::Text(text) => w.key("content").string(text),
         Delta::Reasoning(text) => w.key("reasoning_content").string(text),
         Delta::Refusal(text) => w.key("refusal").string(text),
+        Delta::Thought { index, piece } => thought(w, index, piece),
         Delta::Call { index, id, name } => tool_call(w, index, |w| {
             w.key("id").string(id);
             w.key("type").string("function");
@@ -282,6 +309,25 @@ fn render_delta(delta: Delta<'_>, w: &mut Writer) {
             w.key("function").object(|w| w.key("arguments").string(piece));
         }),
     }
+}
+
+/// The reasoning stands in `reasoning_content`, too, where most clients look for it.
+fn thought(w: &mut Writer, index: usize, piece: Thought<'_>) {
+    if let Thought::Text(text) = piece {
+        w.key("reasoning_content").string(text);
+    }
+    w.key("thinking_blocks").array(|w| {
+        w.object(|w| {
+            w.key("index").number(index as u64);
+            let (kind, member, text) = match piece {
+                Thought::Text(text) => ("thinking", "thinking", text),
+                Thought::Signature(text) => ("thinking", "signature", text),
+                Thought::Redacted(text) => ("redacted_thinking", "data", text),
+            };
+            w.key("type").string(kind);
+            w.key(member).string(text);
+        });
+    });
 }
 
 fn tool_call(w: &mut Writer, index: usize, rest: impl FnOnce(&mut Writer)) {

@@ -231,13 +231,17 @@ fn begin(vendor: &str, world: &mut World<'_>) -> Option<Step<Vendor>> {
     report::began(&hop, tokens, world);
     let traced = trace::tries(&hop, world.config);
     let exchange = world.exchanges.get(number)?;
-    let outgoing = settings.format.render(&Call {
+    let call = Call {
         request: &exchange.request,
         model: &exchange.last()?.hop.model,
         base: settings.endpoint.as_ref().map_or("", |endpoint| &endpoint.path),
         api_version: settings.api_version.as_deref(),
         stream_usage: settings.stream_usage,
-    });
+    };
+    let (outgoing, dropped) = (settings.format.render(&call), listed(&settings.format.dropped(&call)));
+    if let Some(attempt) = exchange.attempts.last_mut() {
+        attempt.dropped = dropped;
+    }
     let wanted = request_headers(&outgoing, settings.endpoint.as_ref(), exchange.request.body().len(), &head);
     let mut effects = head.exchange(wanted, Effect::RequestHeader);
     effects.extend(traced);
@@ -245,6 +249,25 @@ fn begin(vendor: &str, world: &mut World<'_>) -> Option<Step<Vendor>> {
         effects.push(Effect::Route(vendor_name(config, next).to_owned()));
     }
     Some(Step::pass(Vendor::Sending(ticket, outgoing.body), effects))
+}
+
+/// Paths in one line, as many as it has room for. Names are the client's own, so those that are no plain words are left
+/// out.
+fn listed(paths: &[String]) -> String {
+    /// A header that no proxy minds.
+    const MOST: usize = 1000;
+    let plain = |path: &String| path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.[]".contains(&byte));
+    let mut list = String::new();
+    for path in paths.iter().filter(|path| plain(path)) {
+        if list.len() + path.len() >= MOST {
+            break;
+        }
+        if !list.is_empty() {
+            list.push(',');
+        }
+        list.push_str(path);
+    }
+    list
 }
 
 /// All that a vendor gets to see besides its credential: nothing of the client's but the body and the request's number.

@@ -35,6 +35,7 @@ impl Format for Azure {
         let deployment = percent_encoded(call.model);
         let version = call.api_version.unwrap_or(API_VERSION);
         let mut edits = Edits::new(call.request.body());
+        edits::forget_thoughts(call.request, &mut edits);
         if call.stream_usage == StreamUsage::Asked && counts_streams(version) {
             edits::ask_for_usage(call, &mut edits);
         }
@@ -42,6 +43,10 @@ impl Format for Azure {
         let task = call.request.task().path();
         let path = [call.base, "/openai/deployments/", &deployment, task, "?api-version=", &version].concat();
         Outgoing { path, headers: &[], body: edits.body() }
+    }
+
+    fn dropped(&self, call: &Call<'_>) -> Vec<String> {
+        OpenAi.dropped(call)
     }
 
     fn reply<'b>(&self, body: &'b [u8], asked: &Asked) -> Result<Whole<'b>, Fault> {

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::{Body, Call};
+use crate::chat::Request;
 use crate::chat::request::Delivery;
 use crate::json::{Value, Writer};
 
@@ -57,6 +58,31 @@ pub(super) fn rename(call: &Call<'_>, edits: &mut Edits<'_>) {
     }
 }
 
+/// Takes the thoughts of another vendor's model out of the messages that it wrote, where a client sends them back and
+/// this vendor answers in that one's place: OpenAI refuses members that it does not know. Only messages with
+/// `thinking_blocks` are touched, since `reasoning_content` alone is what other vendors of this format want back.
+pub(super) fn forget_thoughts(request: &Request, edits: &mut Edits<'_>) {
+    for message in request.messages().filter(|message| message.get("thinking_blocks").is_some()) {
+        edits.replace(message, |w| {
+            w.object(|w| {
+                for (name, value) in message.members().filter(|(name, _)| !THOUGHTS.contains(&&**name)) {
+                    w.key(&name).raw(value.raw());
+                }
+            });
+        });
+    }
+}
+
+/// The members of a message that only the vendor of its model understands.
+const THOUGHTS: [&str; 2] = ["thinking_blocks", "reasoning_content"];
+
+/// What [`forget_thoughts`] takes out, as paths.
+pub(super) fn forgotten(request: &Request) -> Vec<String> {
+    let thoughts = |message: Value<'_>| message.given("thinking_blocks").is_some_and(|blocks| !blocks.is_empty());
+    let thoughtful = request.messages().enumerate().filter(|(_, message)| thoughts(*message));
+    thoughtful.map(|(i, _)| format!("messages[{i}].thinking_blocks")).collect()
+}
+
 /// Asks for the tokens of a stream, where the client did not.
 pub(super) fn ask_for_usage(call: &Call<'_>, edits: &mut Edits<'_>) {
     if call.request.delivery() != (Delivery::Stream { usage: false }) {
@@ -80,7 +106,6 @@ fn wish(w: &mut Writer) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::Request;
     use crate::test;
     use crate::vendor::StreamUsage;
 
@@ -113,6 +138,25 @@ mod tests {
             assert_eq!(edited(before), wanted("", after));
         }
         assert_eq!(edited(""), wanted(r#""stream_options":{"include_usage":true},"#, ""));
+    }
+
+    #[test]
+    fn forgets_the_thoughts_of_others() {
+        for (message, expected) in [
+            (r#"{ "role":"assistant","content":"\u00e9","reasoning_content":"r" }"#, None),
+            (
+                r#"{ "reasoning_content":"r","role":"assistant", "content":"\u00e9","thinking_blocks":[{}] }"#,
+                Some(r#"{"role":"assistant","content":"\u00e9"}"#),
+            ),
+        ] {
+            let body = |message: &str| format!(r#"{{"model":"a","messages":[{message}] }}"#);
+            let request = Request::parse(body(message).into_bytes()).unwrap();
+            let mut edits = Edits::new(request.body());
+            forget_thoughts(&request, &mut edits);
+            let sent = edits.body().apply(request.body()).into_owned();
+            assert_eq!(String::from_utf8(sent).unwrap(), body(expected.unwrap_or(message)));
+            assert_eq!(forgotten(&request).join(","), expected.map_or("", |_| "messages[0].thinking_blocks"));
+        }
     }
 
     #[test]

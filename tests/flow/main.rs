@@ -60,6 +60,25 @@ fn nothing_of_the_client_reaches_a_vendor_but_its_body() {
 }
 
 #[test]
+fn what_a_vendor_is_not_told_is_named() {
+    let named = |stage: &mut Stage, more: &str| {
+        let mut client = stage.client("/v1/chat/completions", ask("both", more));
+        client.attempt("first");
+        let said = r#"{"type":"message","content":[{"type":"text","text":"hi"}],"stop_reason":"end_turn"}"#;
+        client.vendor_replies(200, "application/json", said.as_bytes()).header("x-weir-dropped-params").to_owned()
+    };
+    let mut stage = Stage::with(&[(
+        "/vendors/0",
+        serde_json::json!({"name": "first", "kind": "anthropic", "url": "http://first.test"}),
+    )]);
+    assert_eq!(named(&mut stage, r#","seed":1,"a b":1,"a\r\nx":1,"a,b":1,"user":"u""#), "seed,user");
+    assert_eq!(named(&mut stage, ""), "");
+    let many: String = (0..36).map(|i| format!(r#","{i:0>30}":1"#)).collect();
+    let list = named(&mut stage, &many);
+    assert!((900..1000).contains(&list.len()) && list.starts_with("0000"), "{list}");
+}
+
+#[test]
 fn the_next_vendor_answers_when_the_first_is_limited() {
     let mut stage = Stage::new();
     let mut client = stage.client("/v1/chat/completions", ask("both", ""));

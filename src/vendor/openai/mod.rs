@@ -4,7 +4,7 @@
 //! stream ends with the count of its tokens. The chunk with that count is not passed on to a client that did not ask
 //! for it; what a vendor may put into the other chunks then, a `"usage":null`, is: OpenAI's own do that, and clients
 //! that read usage at all read it there. A server that refuses `stream_options` is told nothing with `stream_usage:
-//! false`.
+//! false`. And one is taken out: the thoughts of Anthropic's models in a history ([`edits::forget_thoughts`]).
 
 mod stream;
 
@@ -40,6 +40,10 @@ impl Format for OpenAi {
         Outgoing { path: [call.base, call.request.task().path()].concat(), headers: &[], body: body(call) }
     }
 
+    fn dropped(&self, call: &Call<'_>) -> Vec<String> {
+        edits::forgotten(call.request)
+    }
+
     fn reply<'b>(&self, body: &'b [u8], asked: &Asked) -> Result<Whole<'b>, Fault> {
         let tally = match asked.task {
             Task::Chat => read(body),
@@ -57,6 +61,7 @@ impl Format for OpenAi {
 fn body(call: &Call<'_>) -> Body {
     let mut edits = Edits::new(call.request.body());
     edits::rename(call, &mut edits);
+    edits::forget_thoughts(call.request, &mut edits);
     if call.stream_usage == StreamUsage::Asked {
         edits::ask_for_usage(call, &mut edits);
     }
