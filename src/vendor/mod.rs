@@ -86,6 +86,12 @@ pub trait Stream {
 
     /// The tokens of what has come so far.
     fn tally(&self) -> Tally;
+
+    /// Whether something of the answer itself has come, or its end. Until then the client gets nothing, and an error is
+    /// no more than a failed attempt.
+    fn spoke(&self) -> bool {
+        self.tally().written > 0
+    }
 }
 
 /// A whole reply, understood.

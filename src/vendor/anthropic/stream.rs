@@ -164,6 +164,15 @@ impl Stream for Translation {
             Translation::Done(tally) => *tally,
         }
     }
+
+    /// A thinking block that the client may not read is a beginning, too.
+    fn spoke(&self) -> bool {
+        match self {
+            Translation::Waiting(_) => false,
+            Translation::Answering(answering) => answering.written > 0 || answering.thoughts.begun > 0,
+            Translation::Done(_) => true,
+        }
+    }
 }
 
 fn needs_a_start(kind: &str) -> bool {
