@@ -6,8 +6,9 @@
 //! Cases whose names begin with `embeddings` are of embeddings, all others of chat.
 //!
 //! - `requests/<case>/request.json` is a client's body; beside it, per format, what the vendor gets:
-//!   `{"path", "headers", "body"}`, or `{"refused": <field, or task>}`. A body that is relayed is one of two sentences, or a
-//!   string with every byte of it. A format that is a row has a file only where it gets something else than OpenAI.
+//!   `{"path", "headers", "body"}` and, where something is left out, `"dropped"`; or `{"refused": <field, or task>}`. A body
+//!   that is relayed is one of two sentences, or a string with every byte of it. A format that is a row has a file only
+//!   where it gets something else than OpenAI.
 //! - `replies/<format>/<case>.json` holds a vendor's body and what the client reads, and its tokens; or the fault.
 //! - `streams/<format>/<case>.sse` is what a vendor sent, to the byte, and `<case>.txt` what the client reads; a last
 //!   line `!! ...` is a fault: its name, the status and the message; the line before it, or the last, has the tokens.
@@ -104,7 +105,12 @@ fn sent(format: &dyn Format, call: &Call<'_>) -> Value {
         }
     };
     let headers: BTreeMap<_, _> = outgoing.headers.iter().copied().collect();
-    json!({ "path": outgoing.path, "headers": headers, "body": body })
+    let mut sent = json!({ "path": outgoing.path, "headers": headers, "body": body });
+    let dropped = format.dropped(call);
+    if !dropped.is_empty() {
+        sent["dropped"] = json!(dropped);
+    }
+    sent
 }
 
 #[test]

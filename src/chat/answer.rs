@@ -106,24 +106,33 @@ pub struct Answer {
 impl Answer {
     /// The body of a `chat.completion`.
     pub fn render(&self) -> Vec<u8> {
-        self.render_with(None, &[])
+        self.render_choices(|w| self.render_choice(0, None, |_| {}, w))
+    }
+
+    /// The same, with members of the message that `more` writes: what only some vendors have.
+    pub fn render_more(&self, more: impl FnOnce(&mut Writer)) -> Vec<u8> {
+        self.render_choices(|w| self.render_choice(0, None, more, w))
     }
 
     /// The body of a `chat.completion` with log probabilities, a JSON text, and further choices behind this one, whose
     /// head and usage are this one's.
     pub fn render_with(&self, logprobs: Option<&str>, others: &[(Answer, Option<String>)]) -> Vec<u8> {
+        self.render_choices(|w| {
+            self.render_choice(0, logprobs, |_| {}, w);
+            for (i, (other, logprobs)) in (1..).zip(others) {
+                other.render_choice(i, logprobs.as_deref(), |_| {}, w);
+            }
+        })
+    }
+
+    fn render_choices(&self, choices: impl FnOnce(&mut Writer)) -> Vec<u8> {
         let mut w = Writer::default();
         w.object(|w| {
             w.key("id").string(&self.head.id);
             w.key("object").string("chat.completion");
             w.key("created").number(self.head.created);
             w.key("model").string(&self.head.model);
-            w.key("choices").array(|w| {
-                self.render_choice(0, logprobs, w);
-                for (i, (other, logprobs)) in (1..).zip(others) {
-                    other.render_choice(i, logprobs.as_deref(), w);
-                }
-            });
+            w.key("choices").array(choices);
             if let Some(usage) = &self.usage {
                 usage.render(w);
             }
@@ -131,10 +140,13 @@ impl Answer {
         w.finish()
     }
 
-    fn render_choice(&self, index: u64, logprobs: Option<&str>, w: &mut Writer) {
+    fn render_choice(&self, index: u64, logprobs: Option<&str>, more: impl FnOnce(&mut Writer), w: &mut Writer) {
         w.object(|w| {
             w.key("index").number(index);
-            w.key("message").object(|w| self.render_message(w));
+            w.key("message").object(|w| {
+                self.render_message(w);
+                more(w);
+            });
             w.key("logprobs").raw(logprobs.unwrap_or("null"));
             w.key("finish_reason").string(self.finish.name());
         });
@@ -174,6 +186,13 @@ pub enum Delta<'a> {
     Text(&'a str),
     /// A piece of the reasoning.
     Reasoning(&'a str),
+    /// A piece of a thinking block, which a vendor wants back as it is; `index` counts them from 0.
+    Thought {
+        /// Which thinking block.
+        index: usize,
+        /// What comes of it.
+        piece: Thought<'a>,
+    },
     /// A piece of the refusal.
     Refusal(&'a str),
     /// A tool call begins; `index` counts tool calls from 0.
@@ -201,6 +220,17 @@ pub struct Place<'a> {
     pub choice: u64,
     /// The member `logprobs` as JSON text, if there is one.
     pub logprobs: Option<&'a str>,
+}
+
+/// A piece of a thinking block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Thought<'a> {
+    /// A piece of the reasoning.
+    Text(&'a str),
+    /// What proves the reasoning to be the vendor's own.
+    Signature(&'a str),
+    /// Reasoning that only the vendor can read.
+    Redacted(&'a str),
 }
 
 impl Head {
@@ -302,6 +332,7 @@ fn render_delta(delta: Delta<'_>, w: &mut Writer) {
         Delta::Text(text) => w.key("content").string(text),
         Delta::Reasoning(text) => w.key("reasoning_content").string(text),
         Delta::Refusal(text) => w.key("refusal").string(text),
+        Delta::Thought { index, piece } => thought(w, index, piece),
         Delta::Call { index, id, name } => tool_call(w, index, |w| {
             w.key("id").string(id);
             w.key("type").string("function");
@@ -314,6 +345,25 @@ fn render_delta(delta: Delta<'_>, w: &mut Writer) {
             w.key("function").object(|w| w.key("arguments").string(piece));
         }),
     }
+}
+
+/// The reasoning stands in `reasoning_content`, too, where most clients look for it.
+fn thought(w: &mut Writer, index: usize, piece: Thought<'_>) {
+    if let Thought::Text(text) = piece {
+        w.key("reasoning_content").string(text);
+    }
+    w.key("thinking_blocks").array(|w| {
+        w.object(|w| {
+            w.key("index").number(index as u64);
+            let (kind, member, text) = match piece {
+                Thought::Text(text) => ("thinking", "thinking", text),
+                Thought::Signature(text) => ("thinking", "signature", text),
+                Thought::Redacted(text) => ("redacted_thinking", "data", text),
+            };
+            w.key("type").string(kind);
+            w.key(member).string(text);
+        });
+    });
 }
 
 fn tool_call(w: &mut Writer, index: usize, rest: impl FnOnce(&mut Writer)) {

@@ -64,21 +64,21 @@ fn finished(w: &mut Writer, choice: Value<'_>) {
     });
 }
 
-/// The message as one delta: its tool calls gain the index by which a stream tells them apart.
+/// The message as one delta: its tool calls and thinking blocks gain the index by which a stream tells them apart.
 fn delta(w: &mut Writer, message: Value<'_>) {
     for (name, value) in message.members() {
-        if name == "tool_calls" && value.is_array() {
-            w.key("tool_calls").array(|w| value.items().enumerate().for_each(|(i, call)| tool_call(w, i, call)));
+        if matches!(&*name, "tool_calls" | "thinking_blocks") && value.is_array() {
+            w.key(&name).array(|w| value.items().enumerate().for_each(|(i, item)| indexed(w, i, item)));
         } else {
             w.key(&name).raw(value.raw());
         }
     }
 }
 
-fn tool_call(w: &mut Writer, index: usize, call: Value<'_>) {
+fn indexed(w: &mut Writer, index: usize, item: Value<'_>) {
     w.object(|w| {
         w.key("index").number(index as u64);
-        for (name, value) in call.members().filter(|(name, _)| name != "index") {
+        for (name, value) in item.members().filter(|(name, _)| name != "index") {
             w.key(&name).raw(value.raw());
         }
     });

@@ -3,7 +3,7 @@
 //! Vendors count at the end, if at all, and an answer that was cut short was never counted. So whoever reads an answer
 //! keeps a [`Tally`] of it, which is right at every moment: from it the tokens can be told, or estimated.
 
-use super::answer::{Answer, Delta, Usage};
+use super::answer::{Answer, Delta, Thought, Usage};
 use super::request::MOST_TOKENS;
 use crate::json::Value;
 
@@ -66,7 +66,8 @@ impl Delta<'_> {
     /// How many bytes of it the model wrote.
     pub fn written(&self) -> u64 {
         match self {
-            Delta::Role => 0,
+            Delta::Role | Delta::Thought { piece: Thought::Signature(_) | Thought::Redacted(_), .. } => 0,
+            Delta::Thought { piece: Thought::Text(text), .. } => text.len() as u64,
             Delta::Text(text) | Delta::Reasoning(text) | Delta::Refusal(text) => text.len() as u64,
             Delta::Call { name, .. } => name.len() as u64,
             Delta::Arguments { piece, .. } => piece.len() as u64,

@@ -134,7 +134,8 @@ pub struct Vendor {
     /// Default: none
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<Credential>,
-    /// Only for `azure`: its `api-version`.
+    /// Only for `azure`: its `api-version`; `v1` for the surface without deployments in the path, which a url that
+    /// ends in `/openai/v1` has, too.
     ///
     /// Default: `2024-10-21`
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -62,6 +62,8 @@ pub struct Attempt {
     pub progress: Progress,
     /// What its vendor said of its limits.
     pub headroom: Headroom,
+    /// What its vendor was not told of the request: paths with commas between.
+    pub dropped: String,
     /// Whether the record of its vendor knows its end.
     pub reported: bool,
 }
@@ -155,6 +157,7 @@ impl Exchange {
             tally: Tally::default(),
             progress: Progress::Silent,
             headroom: Headroom::default(),
+            dropped: String::new(),
             reported: false,
         });
         Some(number)

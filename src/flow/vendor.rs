@@ -6,13 +6,13 @@
 //! | `Sending` | the attempt, the body for the vendor | the client's body, to be exchanged for it |
 //! | `Waiting` | the attempt | the vendor's headers |
 //! | `Collecting` | the vendor's headers | the whole body: a reply, or an error |
-//! | `Opening` | a stream has begun | its first event that says something |
+//! | `Opening` | a stream has begun | its first event with content |
 //! | `Streaming` | the client is getting it | more of it |
 //! | `Poisoned` | the stream went wrong and the client knows | nothing that counts |
 //! | `Over` | | |
 //!
 //! The vendor's headers are held until it is certain that this attempt succeeds: until the whole reply is here and is
-//! one, or until the first event of a stream. Until then an attempt can fail without a trace for the client, and Envoy
+//! one, or until the first content of a stream. Until then an attempt can fail without a trace for the client, and Envoy
 //! tries the next vendor: this role marks the response `x-weir-retry`, which is the only thing Envoy retries on besides
 //! a missing response.
 
@@ -41,7 +41,7 @@ pub enum Vendor {
     /// The vendor's body is being gathered.
     Collecting(Ticket, Received),
     /// A stream has begun, and the client knows nothing of it yet.
-    Opening(Ticket, Received, Relay),
+    Opening(Ticket, Received, Relay, Held),
     /// A stream is on its way to the client.
     Streaming(Ticket, Relay),
     /// The client was told that the stream broke; the rest is swallowed.
@@ -111,8 +111,8 @@ impl Flow for Vendor {
                 bound if size <= bound => Step::hold(Vendor::Collecting(ticket, received)),
                 _ => fail_with(ticket, Fault::TooLong, world),
             },
-            (Vendor::Opening(ticket, received, relay), Part::Piece { bytes, end }) => {
-                open(ticket, received, relay, &bytes, end, world)
+            (Vendor::Opening(ticket, received, relay, held), Part::Piece { bytes, end }) => {
+                open(ticket, received, relay, held, &bytes, end, world)
             }
             (Vendor::Streaming(ticket, relay), Part::Piece { bytes, end }) => stream(ticket, relay, &bytes, end, world),
             (Vendor::Poisoned, Part::Piece { .. }) => {
@@ -170,8 +170,41 @@ pub const MAX_REPLY: usize = 32 << 20;
 /// The largest error body that is read.
 const MAX_ERROR: usize = 64 << 10;
 
+/// The most of a stream that is held before its first content. The largest that comes there, Azure's report on a prompt, has
+/// some hundred bytes for each message.
+const MOST_HELD: usize = 64 << 10;
+
+/// How long a stream may hold back what came before its first content. A vendor that finds itself overloaded says so at
+/// once; one that thinks for long, with signs of life, shall not be taken for silent.
+const LONGEST_HELD: Duration = Duration::from_secs(2);
+
 /// A month, in milliseconds; what asks for more is not a wait.
 const MOST_WAIT: f64 = 30.0 * 86_400_000.0;
+
+/// The beginning of a stream, which says no more than that there is one.
+#[derive(Debug, Default)]
+pub struct Held {
+    bytes: Vec<u8>,
+    /// When the first of them came.
+    since: Duration,
+}
+
+impl Held {
+    /// Signs of life that come before anything else are of no use to the client.
+    fn add(&mut self, events: Vec<u8>, now: Duration) {
+        if self.bytes.is_empty() && says_something(&events) {
+            self.since = now;
+        }
+        if !self.bytes.is_empty() || says_something(&events) {
+            self.bytes.extend(events);
+        }
+    }
+
+    fn is_enough(&self, now: Duration) -> bool {
+        let long = now.saturating_sub(self.since) >= LONGEST_HELD;
+        self.bytes.len() > MOST_HELD || (long && !self.bytes.is_empty())
+    }
+}
 
 impl Received {
     fn good(&self) -> bool {
@@ -231,13 +264,17 @@ fn begin(vendor: &str, world: &mut World<'_>) -> Option<Step<Vendor>> {
     report::began(&hop, tokens, world);
     let traced = trace::tries(&hop, world.config);
     let exchange = world.exchanges.get(number)?;
-    let outgoing = settings.format.render(&Call {
+    let call = Call {
         request: &exchange.request,
         model: &exchange.last()?.hop.model,
         base: settings.endpoint.as_ref().map_or("", |endpoint| &endpoint.path),
         api_version: settings.api_version.as_deref(),
         stream_usage: settings.stream_usage,
-    });
+    };
+    let (outgoing, dropped) = (settings.format.render(&call), listed(&settings.format.dropped(&call)));
+    if let Some(attempt) = exchange.attempts.last_mut() {
+        attempt.dropped = dropped;
+    }
     let wanted = request_headers(&outgoing, settings.endpoint.as_ref(), exchange.request.body().len(), &head);
     let mut effects = head.exchange(wanted, Effect::RequestHeader);
     effects.extend(traced);
@@ -245,6 +282,25 @@ fn begin(vendor: &str, world: &mut World<'_>) -> Option<Step<Vendor>> {
         effects.push(Effect::Route(vendor_name(config, next).to_owned()));
     }
     Some(Step::pass(Vendor::Sending(ticket, outgoing.body), effects))
+}
+
+/// Paths in one line, as many as it has room for. Names are the client's own, so those that are no plain words are left
+/// out.
+fn listed(paths: &[String]) -> String {
+    /// A header that no proxy minds.
+    const MOST: usize = 1000;
+    let plain = |path: &String| path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.[]".contains(&byte));
+    let mut list = String::new();
+    for path in paths.iter().filter(|path| plain(path)) {
+        if list.len() + path.len() >= MOST {
+            break;
+        }
+        if !list.is_empty() {
+            list.push(',');
+        }
+        list.push_str(path);
+    }
+    list
 }
 
 /// All that a vendor gets to see besides its credential: nothing of the client's but the body and the request's number.
@@ -281,7 +337,7 @@ fn receive(ticket: Ticket, end: bool, world: &mut World<'_>) -> Step<Vendor> {
     }
     match asked(ticket, world) {
         Some((asked, format)) if received.streams() && received.good() && asked.delivery != Delivery::Whole => {
-            Step::hold(Vendor::Opening(ticket, received, Relay::new(format.stream(asked))))
+            Step::hold(Vendor::Opening(ticket, received, Relay::new(format.stream(asked)), Held::default()))
         }
         _ => Step::hold(Vendor::Collecting(ticket, received)),
     }
@@ -322,31 +378,33 @@ fn judge(ticket: Ticket, received: &Received, body: &[u8], world: &mut World<'_>
     Step::pass(Vendor::Over, effects)
 }
 
-/// A stream that the client has not seen yet: the first event decides.
+/// A stream that the client has not seen yet: the first content decides.
 fn open(
     ticket: Ticket,
     received: Received,
     mut relay: Relay,
+    mut held: Held,
     bytes: &[u8],
     end: bool,
     world: &mut World<'_>,
 ) -> Step<Vendor> {
     let mut out = Vec::new();
     let mut outcome = relay.feed(bytes, &mut out);
-    let spoke = says_something(&out);
+    let (spoke, now) = (relay.spoke(), world.now());
     if outcome.is_ok() && end {
         outcome = relay.end(&mut out);
     }
+    held.add(out, now);
     match outcome {
         Err(fault) if !spoke => fail_with(ticket, fault, world),
-        Ok(()) if !spoke && !end => Step {
+        Ok(()) if !spoke && !end && !held.is_enough(now) => Step {
             effects: vec![Effect::ResponseBody(Vec::new())],
-            ..Step::hold(Vendor::Opening(ticket, received, relay))
+            ..Step::hold(Vendor::Opening(ticket, received, relay, held))
         },
         outcome => {
             record(ticket, Outcome::Answered, world);
-            progress(ticket, Progress::Begun(world.now()), world);
-            let mut step = streamed(ticket, relay, outcome, out, end, world);
+            progress(ticket, Progress::Begun(now), world);
+            let mut step = streamed(ticket, relay, outcome, held.bytes, end, world);
             step.effects.extend(received.exchanged(EVENT_STREAM, None));
             step
         }

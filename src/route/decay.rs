@@ -44,7 +44,9 @@ impl Average {
     /// counts alone.
     pub(super) fn with(self, sample: f64) -> Average {
         let weight = self.weight + 1.0;
-        Average { mean: (self.mean + (sample - self.mean) / weight).max(0.0), weight }
+        // Rounded, it may come out beyond both.
+        let mean = (self.mean + (sample - self.mean) / weight).max(self.mean.min(sample)).min(self.mean.max(sample));
+        Average { mean: mean.max(0.0), weight }
     }
 
     pub(super) fn faded(self, since: Micros, half_life: Duration) -> Average {

@@ -1,9 +1,11 @@
 //! Changing a few places of the client's body, and not a byte else.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::ops::Range;
 
 use super::{Body, Call, call_id};
+use crate::chat::Request;
 use crate::chat::request::Delivery;
 use crate::json::{Value, Writer};
 
@@ -60,10 +62,15 @@ impl<'t> Edits<'t> {
 
     /// The body with its changes: only the part up to the last of them is made anew.
     pub(super) fn body(mut self) -> Body {
-        self.edits.sort_by_key(|(span, _)| (span.start, span.end));
+        // What is put in comes before what is in its place; what is taken out takes along what is changed in it.
+        self.edits.sort_by_key(|(span, _)| (span.start, !span.is_empty(), Reverse(span.end)));
         let (mut with, mut replaced) = (Vec::new(), 0);
         for (span, text) in &self.edits {
             if span.start < replaced {
+                // What is taken out twice goes as far as the further of the two says.
+                if text.is_empty() {
+                    replaced = replaced.max(span.end);
+                }
                 continue;
             }
             with.extend_from_slice(self.text.get(replaced..span.start).unwrap_or_default());
@@ -106,6 +113,25 @@ pub(super) fn unsign(call: &Call<'_>, edits: &mut Edits<'_>) {
     }
 }
 
+/// Takes the thoughts of another vendor's model out of the messages that it wrote, where a client sends them back and
+/// this vendor answers in that one's place: OpenAI refuses members that it does not know. Only messages with
+/// `thinking_blocks` are touched, since `reasoning_content` alone is what other vendors of this format want back.
+pub(super) fn forget_thoughts(request: &Request, edits: &mut Edits<'_>) {
+    for message in request.messages().filter(|message| message.get("thinking_blocks").is_some()) {
+        edits.remove(message, |name, _| THOUGHTS.contains(&name));
+    }
+}
+
+/// The members of a message that only the vendor of its model understands.
+const THOUGHTS: [&str; 2] = ["thinking_blocks", "reasoning_content"];
+
+/// What [`forget_thoughts`] takes out, as paths.
+pub(super) fn forgotten(request: &Request) -> Vec<String> {
+    let thoughts = |message: Value<'_>| message.given("thinking_blocks").is_some_and(|blocks| !blocks.is_empty());
+    let thoughtful = request.messages().enumerate().filter(|(_, message)| thoughts(*message));
+    thoughtful.map(|(i, _)| format!("messages[{i}].thinking_blocks")).collect()
+}
+
 /// Asks for the tokens of a stream, where the client did not.
 pub(super) fn ask_for_usage(call: &Call<'_>, edits: &mut Edits<'_>) {
     if call.request.delivery() != (Delivery::Stream { usage: false }) {
@@ -129,7 +155,6 @@ fn wish(w: &mut Writer) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::Request;
     use crate::json::Doc;
     use crate::test;
     use crate::vendor::StreamUsage;
@@ -182,6 +207,40 @@ mod tests {
             let mut edits = Edits::new(before.as_bytes());
             edits.remove(doc.root(), |name, _| name.starts_with('x'));
             assert_eq!(*edits.body().apply(before.as_bytes()), *after.as_bytes());
+        }
+    }
+
+    #[test]
+    fn forgets_the_thoughts_of_others() {
+        for (message, expected) in [
+            (r#"{ "role":"assistant","content":"\u00e9","reasoning_content":"r" }"#, None),
+            (
+                r#"{ "reasoning_content":"r","role":"assistant", "content":"\u00e9","thinking_blocks":[{}] }"#,
+                Some(r#"{ "role":"assistant", "content":"\u00e9" }"#),
+            ),
+        ] {
+            let body = |message: &str| format!(r#"{{"model":"a","messages":[{message}] }}"#);
+            let request = Request::parse(body(message).into_bytes()).unwrap();
+            let mut edits = Edits::new(request.body());
+            forget_thoughts(&request, &mut edits);
+            let sent = edits.body().apply(request.body()).into_owned();
+            assert_eq!(String::from_utf8(sent).unwrap(), body(expected.unwrap_or(message)));
+            assert_eq!(forgotten(&request).join(","), expected.map_or("", |_| "messages[0].thinking_blocks"));
+        }
+    }
+
+    #[test]
+    fn takes_members_out_that_others_take_out_too() {
+        for text in
+            [r#"{"y":1,"x":2,"a":3}"#, r#"{"x":2,"y":1,"a":3}"#, r#"{"a":3,"y":1,"x":2}"#, r#"{"y":1,"a":3,"x":2}"#]
+        {
+            let doc = Doc::parse(text.as_bytes().to_vec()).unwrap();
+            let mut edits = Edits::new(text.as_bytes());
+            edits.remove(doc.root(), |name, _| name == "y");
+            let (name, _) = doc.root().entries().find(|(name, _)| name.as_str().as_deref() == Some("x")).unwrap();
+            edits.replace(name, |w| w.string("renamed"));
+            edits.remove(doc.root(), |name, _| name == "y" || name == "x");
+            assert_eq!(*edits.body().apply(text.as_bytes()), *br#"{"a":3}"#, "{text}");
         }
     }
 

@@ -69,6 +69,12 @@ pub trait Format: Sync {
     /// The request as the vendor wants it. Only called for a request that [`Format::accepts`].
     fn render(&self, call: &Call<'_>) -> Outgoing;
 
+    /// What the vendor is not told, because the answer is the same without it, as paths such as `seed` or
+    /// `messages[0].name`. The client reads them in a header, which names as many as it has room for.
+    fn dropped(&self, _: &Call<'_>) -> Vec<String> {
+        Vec::new()
+    }
+
     /// A whole successful reply.
     fn reply<'b>(&self, body: &'b [u8], asked: &Asked) -> Result<Whole<'b>, Fault>;
 
@@ -94,6 +100,12 @@ pub trait Stream {
 
     /// The tokens of what has come so far.
     fn tally(&self) -> Tally;
+
+    /// Whether something of the answer itself has come, or its end. Until then the client gets nothing, and an error is
+    /// no more than a failed attempt.
+    fn spoke(&self) -> bool {
+        self.tally().written > 0
+    }
 }
 
 /// A whole reply, understood.

@@ -41,6 +41,11 @@ impl Relay {
         self.stream.tally()
     }
 
+    /// Whether something of the answer itself has come.
+    pub fn spoke(&self) -> bool {
+        self.stream.spoke()
+    }
+
     fn translate(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
         for event in self.events.drain(..) {
             match event {

@@ -60,6 +60,25 @@ fn nothing_of_the_client_reaches_a_vendor_but_its_body() {
 }
 
 #[test]
+fn what_a_vendor_is_not_told_is_named() {
+    let named = |stage: &mut Stage, more: &str| {
+        let mut client = stage.client("/v1/chat/completions", ask("both", more));
+        client.attempt("first");
+        let said = r#"{"type":"message","content":[{"type":"text","text":"hi"}],"stop_reason":"end_turn"}"#;
+        client.vendor_replies(200, "application/json", said.as_bytes()).header("x-weir-dropped-params").to_owned()
+    };
+    let mut stage = Stage::with(&[(
+        "/vendors/0",
+        serde_json::json!({"name": "first", "kind": "anthropic", "url": "http://first.test"}),
+    )]);
+    assert_eq!(named(&mut stage, r#","seed":1,"a b":1,"a\r\nx":1,"a,b":1,"user":"u""#), "seed,user");
+    assert_eq!(named(&mut stage, ""), "");
+    let many: String = (0..36).map(|i| format!(r#","{i:0>30}":1"#)).collect();
+    let list = named(&mut stage, &many);
+    assert!((900..1000).contains(&list.len()) && list.starts_with("0000"), "{list}");
+}
+
+#[test]
 fn the_next_vendor_answers_when_the_first_is_limited() {
     let mut stage = Stage::new();
     let mut client = stage.client("/v1/chat/completions", ask("both", ""));
@@ -195,9 +214,41 @@ fn a_stream_is_held_until_it_says_something() {
 }
 
 #[test]
-fn an_error_in_the_first_event_fails_the_attempt() {
+fn a_role_does_not_open_a_stream() {
+    let role = &b"data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n"[..];
+    for (seconds, opens) in [(0, &chunk("hi", "null")[..]), (0, &chunk("", "\"stop\"")), (2, b": ping\n\n")] {
+        let mut stage = Stage::new();
+        let mut client = stage.client("/v1/chat/completions", ask("both", r#","stream":true"#));
+        client.attempt("first");
+        client.vendor_streams();
+        assert_eq!(client.piece(role, false), None);
+        assert_eq!(client.piece(b": ping\n\n", false), None);
+        stage::pass_seconds(seconds);
+        let first = client.piece(opens, false).expect("this opens the stream");
+        assert!(first.starts_with(role), "{}", String::from_utf8_lossy(&first));
+        assert_eq!(client.answer().header("x-weir-attempts"), "first:ok");
+    }
+}
+
+#[test]
+fn what_is_held_of_a_stream_is_bounded() {
+    let mut stage = Stage::new();
+    let mut client = stage.client("/v1/chat/completions", ask("both", r#","stream":true"#));
+    client.attempt("first");
+    client.vendor_streams();
+    let report = format!("data: {{\"choices\":[],\"prompt_filter_results\":\"{}\"}}\n\n", "x".repeat(1000));
+    let held = (0..100).take_while(|_| client.piece(report.as_bytes(), false).is_none()).count();
+    assert!((60..70).contains(&held), "{held}");
+}
+
+#[test]
+fn an_error_before_the_first_content_fails_the_attempt() {
     for (events, outcome) in [
-        (&b"data: {\"error\":{\"message\":\"boom\"}}\n\n"[..], "error_event"),
+        (
+            &b"data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\n\ndata: {\"error\":\"boom\"}\n\n"[..],
+            "error_event",
+        ),
+        (b"data: {\"error\":{\"message\":\"boom\"}}\n\n", "error_event"),
         (b": ping\n\ndata: no json\n\n", "bad_reply"),
     ] {
         let mut stage = Stage::new();

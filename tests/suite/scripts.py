@@ -11,6 +11,7 @@ import gzip
 import threading
 from dataclasses import dataclass
 from http import HTTPStatus
+from itertools import takewhile
 
 from formats import Reply, Tool, event
 
@@ -241,6 +242,19 @@ def error_event(after=0, said="Overloaded"):
         events = list(format.events(Reply(), call.model, False))
         yield stream_head(format)
         for data in events[:after]:
+            yield chunk(data)
+        yield chunk(format.error_event(said)) + END
+
+    return script
+
+
+def error_before_content(said="Overloaded"):
+    """A stream with all that a vendor sends before the first word, and an error."""
+
+    def script(format, call):
+        first = Reply().pieces[0].strip().encode()
+        yield stream_head(format)
+        for data in takewhile(lambda data: first not in data, format.events(Reply(), call.model, False)):
             yield chunk(data)
         yield chunk(format.error_event(said)) + END
 

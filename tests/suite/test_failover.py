@@ -10,8 +10,8 @@ import pytest
 
 from conftest import KINDS
 from gateway import V1, chat, told, until
-from scripts import (CLOSE, RESET, answer, close, cut, empty, error_event, fail, gzipped, headers_then_silence,
-                     nonsense, not_json, page, reset, reset_after_headers, silence)
+from scripts import (CLOSE, RESET, answer, close, cut, empty, error_before_content, error_event, fail, gzipped,
+                     headers_then_silence, nonsense, not_json, page, reset, reset_after_headers, silence)
 
 PAIRS = [(first, second) for first in KINDS for second in KINDS]
 
@@ -40,6 +40,7 @@ WHOLE_FAULTS = {
 }
 STREAM_FAULTS = {
     "error event": (error_event(), "error_event"),
+    "error event before the first word": (error_before_content(), "error_event"),
     "cut off at once": (cut("clean", share=0.02), "cut_off bad_reply"),
 }
 ROWS = [(name, stream, *row) for stream, faults in [(False, FAULTS | WHOLE_FAULTS), (True, FAULTS | STREAM_FAULTS)]

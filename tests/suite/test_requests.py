@@ -113,6 +113,24 @@ def test_anthropic_gets_its_own_words(gateway, stage):
     assert body["tools"][0]["input_schema"] == TOOLS[0]["function"]["parameters"]
     image = body["messages"][0]["content"][1]
     assert image["source"] == {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}
+    dropped = response.headers["x-weir-dropped-params"].split(",")
+    assert sorted(dropped) == ["messages[2].content[1].image_url.detail", "seed", "user"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_anthropic_answers_in_json(gateway, stage, stream):
+    """Through a tool that the client knows nothing of."""
+    case = stage.case(claude=answer("", ("toolu_1", "weir_json_answer", {"town": "Bern"})))
+    response = gateway.chat(case, "claude", stream=stream, response_format={"type": "json_object"})
+    assert response.status == 200 and b"weir_json_answer" not in response.body, response
+    if stream:
+        text, calls, finish, _ = told(response.events)
+    else:
+        [choice] = response.json["choices"]
+        text, calls, finish = choice["message"]["content"], choice["message"].get("tool_calls", []), choice["finish_reason"]
+    assert (json.loads(text), calls, finish) == ({"town": "Bern"}, [], "stop")
+    body = case.call("claude").json
+    assert body["tool_choice"] == {"type": "tool", "name": "weir_json_answer", "disable_parallel_tool_use": True}
 
 
 @pytest.mark.parametrize("vendor", ["openai", "azure"])

@@ -19,7 +19,7 @@ enum Member {
     List(String),
     /// An object whose members grow.
     Object(Members),
-    /// Tool calls by their index.
+    /// Tool calls, or thinking blocks, by their index.
     Calls(BTreeMap<u64, Members>),
 }
 
@@ -40,7 +40,11 @@ impl Room {
 }
 
 /// The texts that come in pieces; all others come whole.
-const JOINED: &[&str] = &["content", "refusal", "reasoning_content", "reasoning", "arguments", "input"];
+const JOINED: &[&str] =
+    &["content", "refusal", "reasoning_content", "reasoning", "thinking", "signature", "arguments", "input"];
+
+/// The lists whose items come in pieces.
+const INDEXED: &[&str] = &["tool_calls", "thinking_blocks"];
 
 impl Members {
     /// Members that are there before anything came.
@@ -68,7 +72,7 @@ impl Members {
         let slot = self.slot(name, room)?;
         let begun = match value.kind() {
             Kind::Plain | Kind::Escaped if JOINED.contains(&name) => Member::Text(String::new()),
-            Kind::Array if name == "tool_calls" => Member::Calls(BTreeMap::new()),
+            Kind::Array if INDEXED.contains(&name) => Member::Calls(BTreeMap::new()),
             Kind::Array => Member::List(String::new()),
             Kind::Object => Member::Object(Members::default()),
             _ => return slot.replace(value, room),
@@ -111,7 +115,7 @@ impl Members {
     /// Whether this is a message that refuses, or wants something called.
     fn says_otherwise(&self) -> bool {
         self.0.iter().any(|(name, member)| match member {
-            Member::Calls(calls) => !calls.is_empty(),
+            Member::Calls(calls) => name == "tool_calls" && !calls.is_empty(),
             Member::Object(_) => name == "function_call",
             Member::Text(text) => name == "refusal" && !text.is_empty(),
             Member::Raw(_) | Member::List(_) => false,

@@ -46,6 +46,16 @@ fn joins_what_comes_in_pieces() {
             &[r#"{"reasoning_content":"a"}"#, r#"{"reasoning_content":"b","content":null}"#, r#"{"content":"c"}"#],
             json!({"role": "assistant", "content": "c", "refusal": null, "reasoning_content": "ab"}),
         ),
+        (
+            &[
+                r#"{"thinking_blocks":[{"index":0,"type":"thinking","thinking":"a"}]}"#,
+                r#"{"thinking_blocks":[{"index":0,"type":"thinking","thinking":"b"}]}"#,
+                r#"{"thinking_blocks":[{"index":0,"type":"thinking","signature":"s"}]}"#,
+                r#"{"thinking_blocks":[{"index":1,"type":"redacted_thinking","data":"d"}],"content":""}"#,
+            ],
+            json!({"role": "assistant", "content": "", "refusal": null, "thinking_blocks": [
+                {"type": "thinking", "thinking": "ab", "signature": "s"}, {"type": "redacted_thinking", "data": "d"}]}),
+        ),
         (&[r#"{"content":""}"#], json!({"role": "assistant", "content": "", "refusal": null})),
         (&["{}"], json!({"role": "assistant", "content": null, "refusal": null})),
         (

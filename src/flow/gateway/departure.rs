@@ -49,6 +49,8 @@ pub(super) fn answer(mut forwarded: Box<Forwarded>, world: &mut World<'_>) -> St
                     let conversation = Conversation::of(&exchange.request, &forwarded.caller.key, config);
                     let went = conversation.map(|conversation| (conversation, last.hop.clone()));
                     headers.extend(price_tag(exchange));
+                    let dropped = Some(last.dropped.clone()).filter(|dropped| !dropped.is_empty());
+                    headers.extend(dropped.map(|dropped| ("x-weir-dropped-params", dropped.into())));
                     headers.extend(forwarded.caller.visit.cache.map(|note| ("x-weir-cache", note.into())));
                     let whole = exchange.request.delivery() == Delivery::Whole;
                     let kept = if whole { remember(&mut forwarded, world) } else { Vec::new() };

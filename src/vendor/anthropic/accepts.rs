@@ -27,7 +27,6 @@ const FIELDS: &[(&str, Beyond)] = &[
     ("temperature", |v| v.as_f64().is_none_or(|t| t > 1.0)),
     ("modalities", |v| v.items().any(|item| item.as_str().as_deref() != Some("text"))),
     ("audio", |v| !v.is_empty()),
-    ("response_format", |v| v.get("type").is_some_and(|kind| kind.as_str().as_deref() != Some("text"))),
     // An empty object asks for a search with default options.
     ("web_search_options", |_| true),
     ("moderation", |v| ["input", "output"].iter().any(|side| blocks(v, side))),
@@ -77,7 +76,6 @@ mod tests {
             ("temperature", &["0", "1", "1.0"], &["1.01", "2"]),
             ("modalities", &["[]", r#"["text"]"#], &[r#"["text","audio"]"#]),
             ("audio", &["null", "{}"], &[r#"{"voice":"alloy","format":"wav"}"#]),
-            ("response_format", &[r#"{"type":"text"}"#, "{}"], &[r#"{"type":"json_object"}"#, r#"{"type":"x"}"#]),
             ("web_search_options", &["null"], &["{}"]),
             (
                 "moderation",

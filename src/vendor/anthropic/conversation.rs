@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::parts::{self, Block, Parts};
+use super::thoughts::{self, Thought};
 use crate::chat::Request;
 use crate::json::{Doc, Value, Writer};
 use crate::vendor::{Unsupported, call_id};
@@ -23,7 +24,7 @@ pub(super) struct Conversation<'r> {
 
 enum Turn<'r> {
     User { results: Vec<Outcome<'r>>, blocks: Vec<Block<'r>> },
-    Assistant { blocks: Vec<Block<'r>>, calls: Vec<Use<'r>> },
+    Assistant { thoughts: Vec<Thought<'r>>, blocks: Vec<Block<'r>>, calls: Vec<Use<'r>> },
 }
 
 /// A `tool_result`. Whether it is an error is for the model to read; OpenAI's format has no word for it.
@@ -52,9 +53,13 @@ impl<'r> Conversation<'r> {
         if conversation.turns.is_empty() { Err(Unsupported::new("messages")) } else { Ok(conversation) }
     }
 
-    /// Whether a tool was called before.
-    pub(super) fn has_calls(&self) -> bool {
-        !self.issued.is_empty()
+    /// Whether the last tool calls came back without the thoughts that led to them.
+    pub(super) fn is_thoughtless(&self) -> bool {
+        let last = self.turns.iter().rev().find_map(|turn| match turn {
+            Turn::Assistant { thoughts, calls, .. } if !calls.is_empty() => Some(thoughts),
+            _ => None,
+        });
+        last.is_some_and(Vec::is_empty)
     }
 
     fn add(&mut self, message: Value<'r>, path: &str) -> Result<(), Unsupported> {
@@ -98,17 +103,18 @@ impl<'r> Conversation<'r> {
         }
         let mut said = parts::read(message, path, Parts::Text)?;
         said.extend(message.given("refusal").and_then(Block::text));
-        let asked = uses(message, path)?;
+        let (thought, asked) = (thoughts::of_history(message, path)?, uses(message, path)?);
         self.issued.extend(asked.iter().filter_map(|call| call.id.as_str()));
         if said.is_empty() && asked.is_empty() {
             return Ok(());
         }
         match self.turns.last_mut() {
-            Some(Turn::Assistant { blocks, calls }) => {
+            Some(Turn::Assistant { thoughts, blocks, calls }) => {
+                thoughts.extend(thought);
                 blocks.extend(said);
                 calls.extend(asked);
             }
-            _ => self.turns.push(Turn::Assistant { blocks: said, calls: asked }),
+            _ => self.turns.push(Turn::Assistant { thoughts: thought, blocks: said, calls: asked }),
         }
         Ok(())
     }
@@ -162,9 +168,10 @@ impl Turn<'_> {
                     blocks.iter().for_each(|block| block.render(w));
                 });
             }
-            Turn::Assistant { blocks, calls } => {
+            Turn::Assistant { thoughts, blocks, calls } => {
                 w.key("role").string("assistant");
                 w.key("content").array(|w| {
+                    thoughts.iter().for_each(|thought| thought.render(w));
                     blocks.iter().for_each(|block| block.render(w));
                     calls.iter().for_each(|call| call.render(w));
                 });

@@ -4,7 +4,8 @@ use super::accepts;
 use super::conversation::Conversation;
 use super::models::Model;
 use super::parts::copy;
-use super::thinking::{self, Room};
+use super::structured::{Form, Promise};
+use super::thinking::{Advice, Room};
 use super::tools::Tools;
 use crate::chat::Request;
 use crate::chat::request::Delivery;
@@ -16,36 +17,31 @@ pub(super) struct Draft<'r> {
     request: &'r Request,
     conversation: Conversation<'r>,
     tools: Tools<'r>,
+    promise: Promise<'r>,
 }
 
 impl<'r> Draft<'r> {
     /// Reads a request; the error is the first field that Anthropic has no counterpart for.
     pub(super) fn read(request: &'r Request) -> Result<Draft<'r>, Unsupported> {
         accepts::check(request.root())?;
-        let tools = Tools::read(request.root())?;
-        Ok(Draft { request, conversation: Conversation::read(request)?, tools })
+        let (tools, promise) = (Tools::read(request.root())?, Promise::read(request.root())?);
+        Ok(Draft { request, conversation: Conversation::read(request)?, tools, promise })
     }
 
     /// The body for this model.
     pub(super) fn render(&self, name: &str) -> Vec<u8> {
         let (root, model) = (self.request.root(), Model::named(name));
-        let max_tokens = max_tokens(root).unwrap_or(model.most_tokens);
-        let sampled = SAMPLING.iter().any(|field| sampling(root, field).is_some());
-        let room = Room {
-            thinking: model.thinking,
-            max_tokens,
-            allowed: !sampled && !self.tools.forced(),
-            has_calls: self.conversation.has_calls(),
-        };
+        let (advice, form) = (self.advice(&model), self.form(&model));
         // Most of a request is text that is copied, so its size is a good guess.
         let mut w = Writer::onto(Vec::with_capacity(self.request.body().len() + 256));
         w.object(|w| {
             w.key("model").string(name);
-            w.key("max_tokens").number(max_tokens);
+            w.key("max_tokens").number(max_tokens(root, &model));
             self.conversation.render(w);
-            self.tools.render(w);
+            self.tools.render(form.as_ref(), w);
             SAMPLING.iter().for_each(|field| copy(field, sampling(root, field), w));
-            thinking::render(root, &room, w);
+            advice.render(w);
+            render_output(&advice, self.promise.native(&model), w);
             render_stop(root.given("stop"), w);
             if let Delivery::Stream { .. } = self.request.delivery() {
                 w.key("stream").bool(true);
@@ -55,11 +51,51 @@ impl<'r> Draft<'r> {
         });
         w.finish()
     }
+
+    /// Whether this model is told how hard to think.
+    pub(super) fn advises(&self, name: &str) -> bool {
+        !self.advice(&Model::named(name)).is_silent()
+    }
+
+    /// A tool that takes the answer, unless the client demands another call.
+    fn form(&self, model: &Model) -> Option<Form<'r>> {
+        self.promise.form(model).filter(|_| !self.tools.forced())
+    }
+
+    fn advice(&self, model: &Model) -> Advice<'r> {
+        let root = self.request.root();
+        let sampled = SAMPLING.iter().any(|field| sampling(root, field).is_some());
+        let room = Room {
+            thinking: model.thinking,
+            max_tokens: max_tokens(root, model),
+            allowed: !sampled && !self.tools.forced() && self.form(model).is_none(),
+            thoughtless: self.conversation.is_thoughtless(),
+        };
+        Advice::read(root, &room)
+    }
 }
 
-/// The client's limit; the newer field counts.
-fn max_tokens(root: Value<'_>) -> Option<u64> {
-    ["max_completion_tokens", "max_tokens"].iter().find_map(|field| root.given(field)?.as_u64())
+/// The client's limit, of which the newer field counts, or the model's.
+fn max_tokens(root: Value<'_>, model: &Model) -> u64 {
+    let limit = ["max_completion_tokens", "max_tokens"].iter().find_map(|field| root.given(field)?.as_u64());
+    limit.unwrap_or(model.most_tokens)
+}
+
+fn render_output(advice: &Advice<'_>, schema: Option<Value<'_>>, w: &mut Writer) {
+    if advice.effort.is_none() && schema.is_none() {
+        return;
+    }
+    w.key("output_config").object(|w| {
+        if let Some(word) = &advice.effort {
+            w.key("effort").string(word);
+        }
+        if let Some(schema) = schema {
+            w.key("format").object(|w| {
+                w.key("type").string("json_schema");
+                w.key("schema").raw(schema.raw());
+            });
+        }
+    });
 }
 
 /// Fields that both sides spell the same.

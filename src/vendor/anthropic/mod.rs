@@ -7,27 +7,32 @@
 //!
 //! Refused, because dropping it would change what the client gets: more than one choice, log probabilities, logit bias,
 //! penalties, a temperature above 1, a stop sequence of white space, audio, file ids, images other than JPEG, PNG, GIF
-//! and WebP, tools that are no functions, the legacy functions, web search, blocking moderation, and for now every
-//! `response_format` but text, since only some models keep that promise.
+//! and WebP, tools that are no functions, the legacy functions, web search, blocking moderation, and a `response_format`
+//! whose schema is not that of an object.
 //!
-//! Left out silently, because the answer is the same without it: `seed` (best effort by its own contract), `user`,
-//! `safety_identifier`, `metadata`, `store`, `prompt_cache_key`, `prediction`, `verbosity`, the detail of an image, the
-//! name of a message; and every field that OpenAI does not define, as Anthropic refuses what it does not know. Its own
-//! `top_k`, `thinking` and `cache_control` pass.
+//! Left out, because the answer is the same without it, and named to the client ([`dropped`]): `seed` (best effort by its
+//! own contract), `user`, `safety_identifier`, `metadata`, `store`, `prompt_cache_key`, `prediction`, `verbosity`, the
+//! detail of an image, the name of a message; and every field that OpenAI does not define, as Anthropic refuses what it
+//! does not know. Its own `top_k`, `thinking` and `cache_control` pass, and so do `thinking_blocks` in an assistant's
+//! message ([`thoughts`]).
 
 mod accepts;
 mod conversation;
 mod draft;
+mod dropped;
 mod models;
 mod parts;
 mod reply;
 mod stream;
+mod structured;
 mod thinking;
+mod thoughts;
 mod tools;
 
 use super::{Asked, Body, Call, Credential, Fault, Format, Outgoing, Stream, Unsupported, Whole};
 use crate::chat::Request;
 use draft::Draft;
+use dropped::Effort;
 
 /// `kind: anthropic`
 pub struct Anthropic;
@@ -55,8 +60,17 @@ impl Format for Anthropic {
         }
     }
 
+    fn dropped(&self, call: &Call<'_>) -> Vec<String> {
+        // Only how hard to think depends on everything else.
+        let effort = match call.request.root().given("reasoning_effort").map(|_| Draft::read(call.request)) {
+            Some(Ok(draft)) if !draft.advises(call.model) => Effort::LeftOut,
+            _ => Effort::Told,
+        };
+        dropped::list(call.request, effort)
+    }
+
     fn reply<'b>(&self, body: &'b [u8], asked: &Asked) -> Result<Whole<'b>, Fault> {
-        reply::read(body, asked).map(Whole::from)
+        reply::read(body, asked)
     }
 
     fn stream(&self, asked: Asked) -> Box<dyn Stream> {

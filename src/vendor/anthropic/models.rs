@@ -8,6 +8,17 @@ pub(super) struct Model {
     pub(super) most_tokens: u64,
     /// How it is told how hard to think.
     pub(super) thinking: Thinking,
+    /// How it is held to JSON.
+    pub(super) structured: Structured,
+}
+
+/// How a model is held to JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Structured {
+    /// By a tool that takes the answer.
+    ByTool,
+    /// By a schema in `output_config`.
+    Natively,
 }
 
 /// How a model is told how hard to think.
@@ -26,32 +37,32 @@ pub(super) enum Thinking {
 impl Model {
     /// The model of a name, with or without a date at its end.
     pub(super) fn named(name: &str) -> Model {
-        let known = MODELS.iter().find(|(start, _, _)| name.starts_with(start));
-        known.map_or(UNKNOWN, |&(_, most_tokens, thinking)| Model { most_tokens, thinking })
+        let known = MODELS.iter().find(|(start, ..)| name.starts_with(start));
+        known.map_or(UNKNOWN, |&(_, most_tokens, thinking, structured)| Model { most_tokens, thinking, structured })
     }
 }
 
 /// A limit above the model's own is an error, so a name that is not in the table gets what every model can do.
-const UNKNOWN: Model = Model { most_tokens: 4096, thinking: Thinking::None };
+const UNKNOWN: Model = Model { most_tokens: 4096, thinking: Thinking::None, structured: Structured::ByTool };
 
 /// From Anthropic's public model tables; the first row that fits counts. Where no limit is published for a model, it
 /// is the one of its predecessor that is safe.
-const MODELS: &[(&str, u64, Thinking)] = &[
-    ("claude-fable-5", 64_000, Thinking::Adaptive),
-    ("claude-opus-5", 64_000, Thinking::Adaptive),
-    ("claude-sonnet-5", 128_000, Thinking::Adaptive),
-    ("claude-opus-4-8", 64_000, Thinking::Adaptive),
-    ("claude-opus-4-7", 64_000, Thinking::Adaptive),
-    ("claude-opus-4-6", 128_000, Thinking::Adaptive),
-    ("claude-sonnet-4-6", 64_000, Thinking::Adaptive),
-    ("claude-opus-4-5", 64_000, Thinking::Effort),
-    ("claude-sonnet-4-5", 64_000, Thinking::Budget),
-    ("claude-haiku-4-5", 64_000, Thinking::Budget),
-    ("claude-opus-4", 32_000, Thinking::Budget),
-    ("claude-sonnet-4", 64_000, Thinking::Budget),
-    ("claude-3-7-sonnet", 64_000, Thinking::Budget),
-    ("claude-3-5", 8_192, Thinking::None),
-    ("claude-3-", 4_096, Thinking::None),
+const MODELS: &[(&str, u64, Thinking, Structured)] = &[
+    ("claude-fable-5", 64_000, Thinking::Adaptive, Structured::Natively),
+    ("claude-opus-5", 64_000, Thinking::Adaptive, Structured::Natively),
+    ("claude-sonnet-5", 128_000, Thinking::Adaptive, Structured::Natively),
+    ("claude-opus-4-8", 64_000, Thinking::Adaptive, Structured::Natively),
+    ("claude-opus-4-7", 64_000, Thinking::Adaptive, Structured::Natively),
+    ("claude-opus-4-6", 128_000, Thinking::Adaptive, Structured::Natively),
+    ("claude-sonnet-4-6", 64_000, Thinking::Adaptive, Structured::Natively),
+    ("claude-opus-4-5", 64_000, Thinking::Effort, Structured::Natively),
+    ("claude-sonnet-4-5", 64_000, Thinking::Budget, Structured::Natively),
+    ("claude-haiku-4-5", 64_000, Thinking::Budget, Structured::Natively),
+    ("claude-opus-4", 32_000, Thinking::Budget, Structured::ByTool),
+    ("claude-sonnet-4", 64_000, Thinking::Budget, Structured::ByTool),
+    ("claude-3-7-sonnet", 64_000, Thinking::Budget, Structured::ByTool),
+    ("claude-3-5", 8_192, Thinking::None, Structured::ByTool),
+    ("claude-3-", 4_096, Thinking::None, Structured::ByTool),
 ];
 
 #[cfg(test)]
@@ -61,16 +72,16 @@ mod tests {
 
     #[test]
     fn the_first_row_that_fits_counts() {
-        for (name, most_tokens, thinking) in [
-            ("claude-opus-4-6", 128_000, Thinking::Adaptive),
-            ("claude-opus-4-5-20251101", 64_000, Thinking::Effort),
-            ("claude-opus-4-1-20250805", 32_000, Thinking::Budget),
-            ("claude-sonnet-4-20250514", 64_000, Thinking::Budget),
-            ("claude-3-5-haiku-latest", 8_192, Thinking::None),
-            ("claude-3-haiku-20240307", 4_096, Thinking::None),
-            ("some-other", 4_096, Thinking::None),
+        for (name, most_tokens, thinking, structured) in [
+            ("claude-opus-4-6", 128_000, Thinking::Adaptive, Structured::Natively),
+            ("claude-opus-4-5-20251101", 64_000, Thinking::Effort, Structured::Natively),
+            ("claude-opus-4-1-20250805", 32_000, Thinking::Budget, Structured::ByTool),
+            ("claude-sonnet-4-20250514", 64_000, Thinking::Budget, Structured::ByTool),
+            ("claude-3-5-haiku-latest", 8_192, Thinking::None, Structured::ByTool),
+            ("claude-3-haiku-20240307", 4_096, Thinking::None, Structured::ByTool),
+            ("some-other", 4_096, Thinking::None, Structured::ByTool),
         ] {
-            assert_eq!(Model::named(name), Model { most_tokens, thinking }, "{name}");
+            assert_eq!(Model::named(name), Model { most_tokens, thinking, structured }, "{name}");
         }
     }
 }

@@ -1,14 +1,17 @@
 //! A whole message becomes an answer; and what the stream shares with it: tokens and the reasons to stop.
 
+use std::borrow::Cow;
+
+use super::{structured, thoughts};
 use crate::chat::answer::{Answer, Finish, Head, ToolCall, Usage};
 use crate::chat::tally::{self, Counted};
 use crate::json::{Doc, Value};
 use crate::vendor::failure::Reported;
-use crate::vendor::{Asked, Fault};
+use crate::vendor::{Asked, Fault, Whole};
 
 /// Reads a message. Texts, which citations and tools split into blocks, are joined; blocks of unknown types and those
 /// of tools that Anthropic ran itself are left out, as the client could not answer them.
-pub(super) fn read(body: &[u8], asked: &Asked) -> Result<Answer, Fault> {
+pub(super) fn read(body: &[u8], asked: &Asked) -> Result<Whole<'static>, Fault> {
     const MESSAGE: Fault = Fault::Unreadable("an Anthropic message");
     let doc = Doc::parse(body.to_vec()).map_err(|_| MESSAGE)?;
     let message = doc.root();
@@ -31,11 +34,20 @@ pub(super) fn read(body: &[u8], asked: &Asked) -> Result<Answer, Fault> {
         reasoning: String::new(),
         refusal: stop.explanation,
         tool_calls: Vec::new(),
-        finish: stop.finish,
+        finish: Finish::Stop,
         usage,
     };
     content.items().for_each(|block| add(&mut answer, block));
-    Ok(answer)
+    if let Some(form) = content.items().find(|block| takes_the_answer(*block)) {
+        answer.text = form.given("input").map_or("{}", Value::raw).to_owned();
+    }
+    answer.finish = finish(stop.finish, answer.tool_calls.len());
+    let body = answer.render_more(|w| thoughts::render_answer(content, w));
+    Ok(Whole { body: Cow::Owned(body), tally: answer.tally() })
+}
+
+fn takes_the_answer(block: Value<'_>) -> bool {
+    block.text("type").as_deref() == Some("tool_use") && block.text("name").as_deref() == Some(structured::TOOL)
 }
 
 fn add(answer: &mut Answer, block: Value<'_>) {
@@ -43,6 +55,7 @@ fn add(answer: &mut Answer, block: Value<'_>) {
     match &*text("type") {
         "text" => answer.text.push_str(&text("text")),
         "thinking" => answer.reasoning.push_str(&text("thinking")),
+        "tool_use" if takes_the_answer(block) => {}
         "tool_use" => answer.tool_calls.push(ToolCall {
             id: text("id").into_owned(),
             name: text("name").into_owned(),
@@ -50,6 +63,12 @@ fn add(answer: &mut Answer, block: Value<'_>) {
         }),
         _ => {}
     }
+}
+
+/// The finish reason of an answer with so many tool calls. Without any the model stopped for a tool that took the answer,
+/// and a client that was told to call something would look for it in vain.
+pub(super) fn finish(said: Finish, calls: usize) -> Finish {
+    if said == Finish::ToolCalls && calls == 0 { Finish::Stop } else { said }
 }
 
 /// Id and model as the vendor says, the time as Weir does: a message carries none.

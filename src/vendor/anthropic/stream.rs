@@ -3,8 +3,10 @@
 //! | state     | event                              | chunk                                          |
 //! |-----------|------------------------------------|------------------------------------------------|
 //! | Waiting   | message_start                      | the role; now Answering                        |
-//! | Answering | text, thinking                     | a piece of text or reasoning                   |
+//! | Answering | text                               | a piece of text                                |
+//! | Answering | thinking, its signature            | a piece of the thinking block of the next index |
 //! | Answering | a tool_use block begins            | a tool call with the next index                |
+//! | Answering | the same of the tool that takes the answer | none; its arguments are text           |
 //! | Answering | input_json_delta                   | a piece of its arguments                       |
 //! | Answering | that block ends without arguments  | the arguments `{}`, since clients parse them   |
 //! | Answering | message_delta                      | none; tokens and the reason to stop are kept   |
@@ -16,9 +18,10 @@
 //! Unknown events, blocks and deltas are ignored, as Anthropic asks of its readers. A stream that ends without
 //! message_stop is whole if it gave a reason to stop, else it was cut off.
 
-use super::reply::{Stop, Tokens, head};
+use super::reply::{self, Stop, Tokens, head};
+use super::structured;
 use crate::chat::Tally;
-use crate::chat::answer::{self, Delta, Head};
+use crate::chat::answer::{self, Delta, Head, Thought};
 use crate::chat::request::Delivery;
 use crate::json::{Doc, Value};
 use crate::vendor::failure::Reported;
@@ -39,6 +42,9 @@ pub(super) struct Answering {
     /// How many bytes the model has written.
     written: u64,
     ending: Ending,
+    thoughts: Thoughts,
+    /// Whether the tool that takes the answer was called.
+    form: Form,
     /// How many tool calls have begun.
     calls: usize,
     /// Those that have not ended; blocks come one after the other, so there is at most one in practice.
@@ -51,13 +57,47 @@ enum Ending {
     Given(Stop),
 }
 
+/// The thinking blocks that have begun; the last is at `block`. They come one after the other.
+#[derive(Default)]
+struct Thoughts {
+    begun: usize,
+    block: u64,
+}
+
+impl Thoughts {
+    /// The index of the thinking block that stands at a place among blocks of all types.
+    fn at(&mut self, block: u64) -> usize {
+        if self.begun == 0 || self.block != block {
+            *self = Thoughts { begun: self.begun + 1, block };
+        }
+        self.begun - 1
+    }
+}
+
+/// Whether the tool that takes the answer was called. A second answer would make the first no JSON.
+#[derive(Clone, Copy, PartialEq)]
+enum Form {
+    Empty,
+    Filled,
+}
+
 /// A tool call that has begun and not ended.
 struct Call {
     /// The index of its block, among blocks of all types.
     block: u64,
-    /// Its index among the tool calls.
-    index: usize,
+    told: Told,
     arguments: Arguments,
+}
+
+/// What the arguments of a call are to the client.
+#[derive(Clone, Copy)]
+enum Told {
+    /// Those of its tool call of this index.
+    Call(usize),
+    /// The text of the answer.
+    Text,
+    /// Nothing.
+    Nowhere,
 }
 
 #[derive(PartialEq)]
@@ -124,6 +164,15 @@ impl Stream for Translation {
             Translation::Done(tally) => *tally,
         }
     }
+
+    /// A thinking block that the client may not read is a beginning, too.
+    fn spoke(&self) -> bool {
+        match self {
+            Translation::Waiting(_) => false,
+            Translation::Answering(answering) => answering.written > 0 || answering.thoughts.begun > 0,
+            Translation::Done(_) => true,
+        }
+    }
 }
 
 fn needs_a_start(kind: &str) -> bool {
@@ -145,6 +194,8 @@ impl Answering {
             tokens,
             written: 0,
             ending: Ending::Ahead,
+            thoughts: Thoughts::default(),
+            form: Form::Empty,
             calls: 0,
             open: Vec::new(),
         }
@@ -168,17 +219,19 @@ impl Answering {
         let text = |name: &str| content.text(name).unwrap_or_default();
         match &*text("type") {
             "text" => self.say(Delta::Text, &text("text"), out),
-            "thinking" => self.say(Delta::Reasoning, &text("thinking"), out),
+            "thinking" => {
+                self.think(block, Thought::Text, &text("thinking"), out);
+                self.think(block, Thought::Signature, &text("signature"), out);
+            }
+            "redacted_thinking" => self.think(block, Thought::Redacted, &text("data"), out),
             "tool_use" if self.open.len() < MOST_OPEN => {
-                let index = self.calls;
-                self.calls += 1;
-                self.tell(Delta::Call { index, id: &text("id"), name: &text("name") }, out);
+                let told = self.begin_call(&text("id"), &text("name"), out);
                 let mut arguments = Arguments::Nothing;
                 if let Some(input) = content.get("input").filter(|input| input.is_object() && !input.is_empty()) {
-                    self.tell(Delta::Arguments { index, piece: input.raw() }, out);
+                    self.tell_arguments(told, input.raw(), out);
                     arguments = Arguments::Whole;
                 }
-                self.open.push(Call { block, index, arguments });
+                self.open.push(Call { block, told, arguments });
             }
             "tool_use" => return Err(BROKEN),
             _ => {}
@@ -190,7 +243,8 @@ impl Answering {
         let text = |name: &str| delta.and_then(|delta| delta.text(name)).unwrap_or_default();
         match &*text("type") {
             "text_delta" => self.say(Delta::Text, &text("text"), out),
-            "thinking_delta" => self.say(Delta::Reasoning, &text("thinking"), out),
+            "thinking_delta" => self.think(block, Thought::Text, &text("thinking"), out),
+            "signature_delta" => self.think(block, Thought::Signature, &text("signature"), out),
             "input_json_delta" => self.arguments(block, &text("partial_json"), out),
             _ => {}
         }
@@ -199,6 +253,35 @@ impl Answering {
     fn say<'t>(&mut self, delta: fn(&'t str) -> Delta<'t>, text: &'t str, out: &mut Vec<u8>) {
         if !text.is_empty() {
             self.tell(delta(text), out);
+        }
+    }
+
+    fn think<'t>(&mut self, block: u64, piece: fn(&'t str) -> Thought<'t>, text: &'t str, out: &mut Vec<u8>) {
+        if !text.is_empty() {
+            let index = self.thoughts.at(block);
+            self.tell(Delta::Thought { index, piece: piece(text) }, out);
+        }
+    }
+
+    /// A tool was called: a call for the client, or the answer.
+    fn begin_call(&mut self, id: &str, name: &str, out: &mut Vec<u8>) -> Told {
+        if name == structured::TOOL {
+            return match std::mem::replace(&mut self.form, Form::Filled) {
+                Form::Empty => Told::Text,
+                Form::Filled => Told::Nowhere,
+            };
+        }
+        let index = self.calls;
+        self.calls += 1;
+        self.tell(Delta::Call { index, id, name }, out);
+        Told::Call(index)
+    }
+
+    fn tell_arguments(&mut self, told: Told, piece: &str, out: &mut Vec<u8>) {
+        match told {
+            Told::Call(index) => self.tell(Delta::Arguments { index, piece }, out),
+            Told::Text => self.tell(Delta::Text(piece), out),
+            Told::Nowhere => {}
         }
     }
 
@@ -212,8 +295,8 @@ impl Answering {
         let call = self.open.iter_mut().find(|call| call.block == block && call.arguments != Arguments::Whole);
         if let Some(call) = call.filter(|_| !piece.is_empty()) {
             call.arguments = Arguments::Pieces;
-            let index = call.index;
-            self.tell(Delta::Arguments { index, piece }, out);
+            let told = call.told;
+            self.tell_arguments(told, piece, out);
         }
     }
 
@@ -224,9 +307,12 @@ impl Answering {
         }
     }
 
-    fn end_call(&self, call: &Call, out: &mut Vec<u8>) {
+    fn end_call(&mut self, call: &Call, out: &mut Vec<u8>) {
         if call.arguments == Arguments::Nothing {
-            self.head.delta(Delta::Arguments { index: call.index, piece: "{}" }, out);
+            let written = self.written;
+            self.tell_arguments(call.told, "{}", out);
+            // The model wrote nothing of that.
+            self.written = written;
         }
     }
 
@@ -250,7 +336,7 @@ impl Answering {
             Ending::Given(stop) => stop.finish,
             Ending::Ahead => Stop::default().finish,
         };
-        self.head.finish(finish, out);
+        self.head.finish(reply::finish(finish, self.calls), out);
         if self.delivery == (Delivery::Stream { usage: true }) {
             self.head.usage(&self.tokens.usage(), out);
         }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::parts::copy;
+use super::structured::{Form, TOOL};
 use crate::json::{Value, Writer};
 use crate::vendor::Unsupported;
 
@@ -14,7 +15,7 @@ pub(super) struct Tools<'r> {
     calls: Calls,
 }
 
-#[derive(PartialEq)]
+#[derive(Clone, PartialEq)]
 enum Choice<'r> {
     /// The client did not say.
     Unsaid,
@@ -25,7 +26,7 @@ enum Choice<'r> {
 }
 
 /// How many tools the model may call at once.
-#[derive(PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 enum Calls {
     Many,
     One,
@@ -52,21 +53,31 @@ impl<'r> Tools<'r> {
         matches!(self.choice, Choice::Any | Choice::Tool(_))
     }
 
-    /// Writes the members `tools` and `tool_choice`, the latter only beside the former.
-    pub(super) fn render(&self, w: &mut Writer) {
-        if self.list.is_empty() {
+    /// Writes the members `tools` and `tool_choice`, the latter only beside the former. `form` is a tool that takes the
+    /// answer, where there is one.
+    pub(super) fn render(&self, form: Option<&Form<'_>>, w: &mut Writer) {
+        if self.list.is_empty() && form.is_none() {
             return;
         }
-        w.key("tools").array(|w| self.list.iter().for_each(|tool| render_tool(*tool, w)));
-        if self.choice == Choice::Unsaid && self.calls == Calls::Many {
+        w.key("tools").array(|w| {
+            self.list.iter().for_each(|tool| render_tool(*tool, w));
+            form.iter().for_each(|form| form.render(w));
+        });
+        let (choice, calls) = match form {
+            None => (self.choice.clone(), self.calls),
+            // One answer, and nothing but it.
+            Some(_) if self.list.is_empty() || self.choice == Choice::None => (Choice::Tool(TOOL.into()), Calls::One),
+            Some(_) => (Choice::Any, self.calls),
+        };
+        if choice == Choice::Unsaid && calls == Calls::Many {
             return;
         }
         w.key("tool_choice").object(|w| {
-            w.key("type").string(self.choice.name());
-            if let Choice::Tool(name) = &self.choice {
+            w.key("type").string(choice.name());
+            if let Choice::Tool(name) = &choice {
                 w.key("name").string(name);
             }
-            if self.calls == Calls::One && self.choice != Choice::None {
+            if calls == Calls::One && choice != Choice::None {
                 w.key("disable_parallel_tool_use").bool(true);
             }
         });
@@ -96,7 +107,7 @@ fn check(tool: Value<'_>) -> Result<(), &'static str> {
         return Err(".type");
     }
     let function = tool.get("function").ok_or(".function")?;
-    if function.text("name").is_none() {
+    if function.text("name").is_none_or(|name| name == TOOL) {
         return Err(".function.name");
     }
     match function.given("parameters").is_none_or(Value::is_object) {
@@ -152,7 +163,7 @@ fn render_tool(tool: Value<'_>, w: &mut Writer) {
 }
 
 /// The schema with all its keywords; its type is `object`, whatever the client says, because Anthropic takes no other.
-fn render_schema(parameters: Option<Value<'_>>, w: &mut Writer) {
+pub(super) fn render_schema(parameters: Option<Value<'_>>, w: &mut Writer) {
     w.key("input_schema");
     match parameters.filter(|schema| !schema.is_empty()) {
         None => w.raw(r#"{"type":"object","properties":{}}"#),

@@ -10,7 +10,8 @@
 //! that a stream ends with the count of its tokens. The chunk with that count is not passed on to a client that did not
 //! ask for it; what a vendor may put into the other chunks then, a `"usage":null`, is: OpenAI's own do that, and clients
 //! that read usage at all read it there. A server that refuses `stream_options` is told nothing with `stream_usage:
-//! false`; a vendor that counts unasked is never told.
+//! false`; a vendor that counts unasked is never told. And one is taken out: the thoughts of Anthropic's models in a
+//! history ([`edits::forget_thoughts`]).
 
 pub mod answer;
 pub mod fix;
@@ -19,7 +20,7 @@ mod stream;
 
 use std::borrow::Cow;
 
-use super::edits::Edits;
+use super::edits::{self, Edits};
 use super::failure::Reported;
 use super::{Asked, Call, Credential, Fault, Format, Home, Outgoing, Stream, Unsupported, Whole};
 use crate::chat::tally::{self, Counted, Tally};
@@ -94,6 +95,10 @@ impl Format for Compatible {
     fn render(&self, call: &Call<'_>) -> Outgoing {
         let body = request::body(&self.requests, self.counts, call);
         Outgoing { path: [call.base, call.request.task().path()].concat(), headers: &[], body }
+    }
+
+    fn dropped(&self, call: &Call<'_>) -> Vec<String> {
+        edits::forgotten(call.request)
     }
 
     fn reply<'b>(&self, body: &'b [u8], asked: &Asked) -> Result<Whole<'b>, Fault> {

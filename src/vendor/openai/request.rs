@@ -85,6 +85,7 @@ pub(super) fn body(requests: &Requests, counts: Counts, call: &Call<'_>) -> Body
         edits::ask_for_usage(call, &mut edits);
     }
     requests.apply(call.request, &mut edits);
+    edits::forget_thoughts(call.request, &mut edits);
     // Of two edits of one place the first counts, and a short id has no signature any more.
     edits::unsign(call, &mut edits);
     edits.body()

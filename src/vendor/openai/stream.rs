@@ -33,6 +33,8 @@ enum Progress {
 #[derive(Debug, Default, PartialEq)]
 struct Choices {
     begun: u128,
+    /// Those of which more than the role has come.
+    spoke: u128,
     finished: u128,
 }
 
@@ -42,6 +44,9 @@ impl Choices {
             let index = choice.get("index").and_then(Value::as_u64).unwrap_or(0);
             let bit = 1u128.checked_shl(u32::try_from(index).unwrap_or(u32::MAX)).unwrap_or(0);
             self.begun |= bit;
+            if choice.get("delta").is_some_and(says_something) {
+                self.spoke |= bit;
+            }
             if choice.given("finish_reason").is_some() {
                 self.finished |= bit;
             }
@@ -51,6 +56,13 @@ impl Choices {
     fn complete(&self) -> bool {
         self.begun != 0 && self.begun == self.finished
     }
+}
+
+/// Whether a delta holds more than the role and the empty members beside it.
+fn says_something(delta: Value<'_>) -> bool {
+    delta
+        .members()
+        .any(|(name, value)| name != "role" && !value.is_null() && !matches!(value.raw(), "\"\"" | "[]" | "{}"))
 }
 
 impl Relay {
@@ -111,6 +123,13 @@ impl Stream for Relay {
     fn tally(&self) -> Tally {
         self.tally
     }
+
+    fn spoke(&self) -> bool {
+        match &self.progress {
+            Progress::Answering(choices) => choices.spoke | choices.finished != 0,
+            Progress::Done => true,
+        }
+    }
 }
 
 fn parse(data: Vec<u8>) -> Result<Doc, Fault> {
@@ -153,6 +172,25 @@ mod tests {
             assert_eq!(stream.end(&mut out), end);
             let text = String::from_utf8(out).unwrap();
             assert_eq!(text.matches("data: [DONE]\n\n").count(), usize::from(end.is_ok()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_role_is_not_yet_an_answer() {
+        for (data, spoke) in [
+            (r#"{"choices":[{"delta":{"role":"assistant","content":"","refusal":null},"finish_reason":null}]}"#, false),
+            (r#"{"choices":[{"delta":{"role":"assistant","content":null,"tool_calls":[]}}]}"#, false),
+            (r#"{"choices":[{"delta":{}}]}"#, false),
+            (r#"{"choices":[],"prompt_filter_results":[{"prompt_index":0}]}"#, false),
+            (r#"{"choices":[{"delta":{"content":" "}}]}"#, true),
+            (r#"{"choices":[{"delta":{"reasoning":"a"}}]}"#, true),
+            (r#"{"choices":[{"delta":{"audio":{"id":"a"}}}]}"#, true),
+            (r#"{"choices":[{"index":3,"delta":{},"finish_reason":"content_filter"}]}"#, true),
+            ("[DONE]", true),
+        ] {
+            let mut stream = relay();
+            stream.event("", data, &mut Vec::new()).unwrap();
+            assert_eq!(stream.spoke(), spoke, "{data}");
         }
     }
 
