@@ -71,6 +71,14 @@ fn the_configuration_of_the_container_is_good() {
 }
 
 #[test]
+fn the_schema_knows_every_field_and_no_other() {
+    let schema: serde_json::Value = serde_json::from_slice(&weir(&["schema"]).stdout).unwrap();
+    assert_eq!(schema["additionalProperties"], false);
+    assert_eq!(schema["properties"]["listen"]["default"], "127.0.0.1:3000");
+    assert_eq!(schema["$defs"]["Routing"]["properties"]["total_timeout"]["default"], "10m");
+}
+
+#[test]
 fn check_names_every_mistake() {
     let yaml = "vendors: [{name: a, kind: b}]\nmodels: [{name: m, serve: [{vendor: c}]}]\n";
     let output = with_config("bad", yaml, |path| weir(&["check", "--config", path.to_str().unwrap()]));

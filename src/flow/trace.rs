@@ -5,7 +5,7 @@
 //! on every attempt and when the answer is complete. Of an answer that breaks off the tokens are not told.
 
 use crate::chat::{Request, Usage};
-use crate::config::{Config, Hop, Vendor};
+use crate::config::{Config, Hop};
 use crate::flow::Effect;
 use crate::flow::exchange::vendor_name;
 
@@ -39,7 +39,7 @@ pub fn asks(request: &Request, model: &str, config: &Config) -> Vec<Effect> {
 
 /// Whom an attempt asks.
 pub fn tries(hop: &Hop, config: &Config) -> Vec<Effect> {
-    let provider = config.vendors.get(hop.vendor).map_or("", provider);
+    let provider = config.vendors.get(hop.vendor).map_or("", |vendor| vendor.format.provider());
     tags([(PROVIDER, provider), (SERVED, &hop.model), (VENDOR, vendor_name(config, hop))], config)
 }
 
@@ -63,15 +63,4 @@ fn tags<const N: usize>(tags: [(&'static str, &str); N], config: &Config) -> Vec
         return Vec::new();
     }
     tags.map(|(name, value)| Effect::Property(name, value.as_bytes().to_vec())).to_vec()
-}
-
-/// The convention's word for who is behind a vendor's interface.
-fn provider(vendor: &Vendor) -> &'static str {
-    match vendor.format.kind() {
-        "azure" => "azure.ai.openai",
-        "mistral" => "mistral_ai",
-        "xai" => "x_ai",
-        "gemini" => "gcp.gemini",
-        kind => kind,
-    }
 }

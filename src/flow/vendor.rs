@@ -493,6 +493,10 @@ fn count(ticket: Ticket, tally: Tally, world: &mut World<'_>) {
 
 /// Tells the trace of the tokens.
 fn used(ticket: Ticket, world: &mut World<'_>) -> Vec<Effect> {
+    // What nobody counted is estimated from the whole prompt, so it is only asked for where somebody reads it.
+    if world.config.tracing.is_none() {
+        return Vec::new();
+    }
     let spent = world.exchanges.get(ticket.exchange).and_then(|exchange| exchange.spent().map(|spent| spent.usage));
     spent.map(|usage| trace::used(&usage, world.config)).unwrap_or_default()
 }

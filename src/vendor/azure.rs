@@ -20,6 +20,10 @@ impl Format for Azure {
         OPENAI.prices()
     }
 
+    fn provider(&self) -> &'static str {
+        "azure.ai.openai"
+    }
+
     fn credential(&self) -> Credential {
         Credential { header: "api-key", prefix: "" }
     }

@@ -9,7 +9,8 @@ use crate::chat::Request;
 use crate::chat::request::Delivery;
 use crate::json::{Value, Writer};
 
-/// Changes to a text. None of them overlap, except that a change inside of what is taken out goes with it.
+/// Changes to a text. Where they overlap, what is taken out takes along what is changed in it, and goes as far as the
+/// furthest says; of two values for one place the first counts.
 pub(super) struct Edits<'t> {
     text: &'t [u8],
     edits: Vec<(Range<usize>, Vec<u8>)>,

@@ -20,6 +20,7 @@ pub static FORMATS: &[&dyn Format] = &[
     // EmbeddingRequest list those that it does. Streams count unasked; the rest of the answer as recorded.
     &Compatible {
         kind: "mistral",
+        provider: Some("mistral_ai"),
         home: Home::Hosted("https://api.mistral.ai/v1"),
         counts: Counts::Always,
         requests: Requests {
@@ -86,6 +87,7 @@ pub static FORMATS: &[&dyn Format] = &[
     // docs.x.ai: OpenAI's fields; embeddings are not among its endpoints.
     &Compatible {
         kind: "xai",
+        provider: Some("x_ai"),
         home: Home::Hosted("https://api.x.ai/v1"),
         tasks: &[Task::Chat],
         answers: Some(Answers::USUAL),

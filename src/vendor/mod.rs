@@ -44,6 +44,11 @@ pub trait Format: Sync {
         self.kind()
     }
 
+    /// Who answers, in the words of OpenTelemetry's conventions: a value of `gen_ai.provider.name`.
+    fn provider(&self) -> &'static str {
+        self.kind()
+    }
+
     /// Where its vendor is, unless the configuration says so.
     fn home(&self) -> Home {
         Home::Anywhere

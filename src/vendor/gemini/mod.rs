@@ -45,6 +45,10 @@ impl Format for Gemini {
         "google"
     }
 
+    fn provider(&self) -> &'static str {
+        "gcp.gemini"
+    }
+
     fn home(&self) -> Home {
         Home::Hosted("https://generativelanguage.googleapis.com/v1beta")
     }

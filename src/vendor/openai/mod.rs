@@ -35,6 +35,8 @@ pub use request::{CallIds, Nulls, Requests};
 pub struct Compatible {
     /// The word for it in `weir.yaml`, and in the table of prices.
     pub kind: &'static str,
+    /// The word of OpenTelemetry's conventions for it, where that is another.
+    pub provider: Option<&'static str>,
     /// Where it is.
     pub home: Home,
     /// What it can be asked to do.
@@ -60,6 +62,7 @@ pub enum Counts {
 /// are of this kind, and a forgotten `url` must not bring their key to OpenAI.
 pub const OPENAI: Compatible = Compatible {
     kind: "openai",
+    provider: None,
     home: Home::Anywhere,
     tasks: &[Task::Chat, Task::Embeddings],
     counts: Counts::IfAsked,
@@ -70,6 +73,10 @@ pub const OPENAI: Compatible = Compatible {
 impl Format for Compatible {
     fn kind(&self) -> &'static str {
         self.kind
+    }
+
+    fn provider(&self) -> &'static str {
+        self.provider.unwrap_or(self.kind)
     }
 
     fn home(&self) -> Home {
