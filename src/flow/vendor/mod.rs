@@ -16,18 +16,25 @@
 //! tries the next vendor: this role marks the response `x-weir-retry`, which is the only thing Envoy retries on besides
 //! a missing response.
 
+mod held;
+mod outgoing;
+mod received;
+
 use std::borrow::Cow;
 use std::rc::Rc;
-use std::time::Duration;
 
 use crate::chat::request::Delivery;
 use crate::chat::{Tally, replay};
-use crate::config::{Config, Endpoint};
+use crate::config::Config;
 use crate::flow::exchange::{Attempt, Outcome, vendor_name};
 use crate::flow::report::{self, Progress};
-use crate::flow::{EVENT_STREAM, Effect, Flow, Head, Headers, Part, Reads, Reply, Step, World, content, trace};
+use crate::flow::{EVENT_STREAM, Effect, Flow, Part, Reads, Reply, Step, World, trace};
 use crate::refusal::{Refusal, Surface};
-use crate::vendor::{Asked, Body, Call, Failure, Fault, Next, Outgoing, Relay, Whole};
+use crate::vendor::{Asked, Body, Call, Failure, Fault, Next, Relay, Whole};
+
+pub use held::Held;
+use outgoing::{listed, request_headers};
+pub use received::{MAX_REPLY, Received};
 
 /// The state of one attempt.
 #[derive(Default)]
@@ -57,13 +64,6 @@ pub struct Ticket {
     exchange: u64,
     attempt: usize,
     vendor: usize,
-}
-
-/// The vendor's headers.
-#[derive(Debug)]
-pub struct Received {
-    status: u16,
-    head: Head,
 }
 
 impl Flow for Vendor {
@@ -164,91 +164,6 @@ fn config(exchange: Option<u64>, world: &mut World<'_>) -> Rc<Config> {
 /// The response header by which this role asks Envoy for another attempt.
 pub const RETRY: &str = "x-weir-retry";
 
-/// The largest whole reply that is read; image answers and long tool calls stay far below.
-pub const MAX_REPLY: usize = 32 << 20;
-
-/// The largest error body that is read.
-const MAX_ERROR: usize = 64 << 10;
-
-/// The most of a stream that is held before its first content. The largest that comes there, Azure's report on a prompt, has
-/// some hundred bytes for each message.
-const MOST_HELD: usize = 64 << 10;
-
-/// How long a stream may hold back what came before its first content. A vendor that finds itself overloaded says so at
-/// once; one that thinks for long, with signs of life, shall not be taken for silent.
-const LONGEST_HELD: Duration = Duration::from_secs(2);
-
-/// A month, in milliseconds; what asks for more is not a wait.
-const MOST_WAIT: f64 = 30.0 * 86_400_000.0;
-
-/// The beginning of a stream, which says no more than that there is one.
-#[derive(Debug, Default)]
-pub struct Held {
-    bytes: Vec<u8>,
-    /// When the first of them came.
-    since: Duration,
-}
-
-impl Held {
-    /// Signs of life that come before anything else are of no use to the client.
-    fn add(&mut self, events: Vec<u8>, now: Duration) {
-        if self.bytes.is_empty() && says_something(&events) {
-            self.since = now;
-        }
-        if !self.bytes.is_empty() || says_something(&events) {
-            self.bytes.extend(events);
-        }
-    }
-
-    fn is_enough(&self, now: Duration) -> bool {
-        let long = now.saturating_sub(self.since) >= LONGEST_HELD;
-        self.bytes.len() > MOST_HELD || (long && !self.bytes.is_empty())
-    }
-}
-
-impl Received {
-    fn good(&self) -> bool {
-        (200..300).contains(&self.status)
-    }
-
-    fn bound(&self) -> usize {
-        if self.good() { MAX_REPLY } else { MAX_ERROR }
-    }
-
-    fn encoded(&self) -> bool {
-        self.head.text("content-encoding").is_some_and(|coding| !coding.eq_ignore_ascii_case("identity"))
-    }
-
-    fn streams(&self) -> bool {
-        self.head.text("content-type").is_some_and(|kind| kind.trim_start().starts_with(EVENTS))
-    }
-
-    /// How long the vendor asks to wait: the milliseconds of OpenAI and Azure, else seconds. A date is not read, since
-    /// its clock is not ours.
-    fn retry_after(&self) -> Option<Duration> {
-        let number = |name: &str| {
-            self.head.text(name)?.trim().parse::<f64>().ok().filter(|number| (0.0..MOST_WAIT).contains(number))
-        };
-        let milliseconds = number("retry-after-ms").map(|ms| ms / 1000.0);
-        milliseconds.or_else(|| number("retry-after")).map(Duration::from_secs_f64)
-    }
-
-    /// The headers of an answer of this kind, instead of the vendor's own. Of those only the vendor's number of the
-    /// request stays, for a question to its support.
-    fn exchanged(&self, kind: &'static str, length: Option<usize>) -> Vec<Effect> {
-        let mut headers = content(kind);
-        headers.push((":status", "200".into()));
-        headers.extend(length.map(|length| ("content-length", length.to_string().into())));
-        let id = self.head.text("x-request-id").or(self.head.text("request-id"));
-        let id = id.map(|id| id.chars().take(128).collect::<String>());
-        headers.extend(id.map(|id| ("x-upstream-request-id", id.into())));
-        self.head.exchange(headers, Effect::ResponseHeader)
-    }
-}
-
-/// What vendors call a stream.
-const EVENTS: &str = "text/event-stream";
-
 /// Starts the attempt: the request in the vendor's format, and the next vendor for the case that this one fails.
 fn begin(vendor: &str, world: &mut World<'_>) -> Option<Step<Vendor>> {
     let number = (world.exchange)()?;
@@ -282,44 +197,6 @@ fn begin(vendor: &str, world: &mut World<'_>) -> Option<Step<Vendor>> {
         effects.push(Effect::Route(vendor_name(config, next).to_owned()));
     }
     Some(Step::pass(Vendor::Sending(ticket, outgoing.body), effects))
-}
-
-/// Paths in one line, as many as it has room for. Names are the client's own, so those that are no plain words are left
-/// out.
-fn listed(paths: &[String]) -> String {
-    /// A header that no proxy minds.
-    const MOST: usize = 1000;
-    let plain = |path: &String| path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.[]".contains(&byte));
-    let mut list = String::new();
-    for path in paths.iter().filter(|path| plain(path)) {
-        if list.len() + path.len() >= MOST {
-            break;
-        }
-        if !list.is_empty() {
-            list.push(',');
-        }
-        list.push_str(path);
-    }
-    list
-}
-
-/// All that a vendor gets to see besides its credential: nothing of the client's but the body and the request's number.
-fn request_headers(outgoing: &Outgoing, endpoint: Option<&Endpoint>, received: usize, head: &Head) -> Headers {
-    let mut headers: Headers = vec![
-        (":method", "POST".into()),
-        (":scheme", if endpoint.is_some_and(|e| e.tls) { "https" } else { "http" }.into()),
-        (":authority", endpoint.map_or("echo".into(), |endpoint| endpoint.authority().into())),
-        (":path", outgoing.path.clone().into()),
-        ("content-type", "application/json".into()),
-        ("content-length", outgoing.body.length(received).to_string().into()),
-        ("accept", "application/json, text/event-stream".into()),
-        ("accept-encoding", "identity".into()),
-        ("user-agent", concat!("weir/", env!("CARGO_PKG_VERSION")).into()),
-    ];
-    headers.extend(outgoing.headers.iter().map(|(name, value)| (*name, (*value).into())));
-    // Envoy reads it back from here when it writes the client's response.
-    headers.extend(head.text("x-request-id").map(|id| ("x-request-id", id.to_owned().into())));
-    headers
 }
 
 /// The vendor's headers are here: decides what to make of the body.
@@ -456,11 +333,6 @@ fn streamed(
     };
     let used = if end { used(ticket, world) } else { Vec::new() };
     Step::pass(state, used.into_iter().chain([Effect::ResponseBody(out)]).collect())
-}
-
-/// Whether a piece of a stream holds more than signs of life.
-fn says_something(events: &[u8]) -> bool {
-    events.split(|b| *b == b'\n').any(|line| !line.is_empty() && !line.starts_with(b":"))
 }
 
 /// What the reply is translated for, and by what.

@@ -1,0 +1,64 @@
+//! What a vendor's headers say, and what of them a client gets to see.
+
+use std::time::Duration;
+
+use crate::flow::{Effect, Head, content};
+
+/// The vendor's headers.
+#[derive(Debug)]
+pub struct Received {
+    pub(super) status: u16,
+    pub(super) head: Head,
+}
+
+impl Received {
+    pub(super) fn good(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    pub(super) fn bound(&self) -> usize {
+        if self.good() { MAX_REPLY } else { MAX_ERROR }
+    }
+
+    pub(super) fn encoded(&self) -> bool {
+        self.head.text("content-encoding").is_some_and(|coding| !coding.eq_ignore_ascii_case("identity"))
+    }
+
+    pub(super) fn streams(&self) -> bool {
+        self.head.text("content-type").is_some_and(|kind| kind.trim_start().starts_with(EVENTS))
+    }
+
+    /// How long the vendor asks to wait: the milliseconds of OpenAI and Azure, else seconds. A date is not read, since
+    /// its clock is not ours.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        let number = |name: &str| {
+            self.head.text(name)?.trim().parse::<f64>().ok().filter(|number| (0.0..MOST_WAIT).contains(number))
+        };
+        let milliseconds = number("retry-after-ms").map(|ms| ms / 1000.0);
+        milliseconds.or_else(|| number("retry-after")).map(Duration::from_secs_f64)
+    }
+
+    /// The headers of an answer of this kind, instead of the vendor's own. Of those only the vendor's number of the
+    /// request stays, for a question to its support.
+    pub(super) fn exchanged(&self, kind: &'static str, length: Option<usize>) -> Vec<Effect> {
+        let mut headers = content(kind);
+        headers.push((":status", "200".into()));
+        headers.extend(length.map(|length| ("content-length", length.to_string().into())));
+        let id = self.head.text("x-request-id").or(self.head.text("request-id"));
+        let id = id.map(|id| id.chars().take(128).collect::<String>());
+        headers.extend(id.map(|id| ("x-upstream-request-id", id.into())));
+        self.head.exchange(headers, Effect::ResponseHeader)
+    }
+}
+
+/// What vendors call a stream.
+const EVENTS: &str = "text/event-stream";
+
+/// The largest whole reply that is read; image answers and long tool calls stay far below.
+pub const MAX_REPLY: usize = 32 << 20;
+
+/// The largest error body that is read.
+const MAX_ERROR: usize = 64 << 10;
+
+/// A month, in milliseconds; what asks for more is not a wait.
+const MOST_WAIT: f64 = 30.0 * 86_400_000.0;
