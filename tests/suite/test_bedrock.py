@@ -100,6 +100,13 @@ def test_a_request_is_signed(gateway, stage, model, stream):
     assert call.header("x-amz-security-token") == ("sk-aws-session" if vendor == "filed" else None)
 
 
+def test_no_secret_is_shown(gateway):
+    """What Envoy knows of keys, its own interface does not tell."""
+    shown = gateway.admin("/config_dump?include_eds")
+    assert "aws_request_signing" in shown
+    assert not [secret for secret in gateway.secrets if secret in shown]
+
+
 def test_a_large_request_is_signed(gateway, stage):
     """Envoy holds the body twice: what the client sent, and what is signed."""
     case = stage.case(signed=answer())

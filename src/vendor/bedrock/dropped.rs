@@ -18,7 +18,7 @@ pub(super) fn list(request: &Request, family: Family, effort: Effort) -> Vec<Str
         }
     }
     for (i, message) in request.messages().enumerate().take(MOST_MESSAGES) {
-        of_message(message, &format!("messages[{i}]"), &mut paths);
+        of_message(message, family, &format!("messages[{i}]"), &mut paths);
     }
     paths
 }
@@ -62,9 +62,12 @@ const EXPRESSED: &[&str] = &[
 /// More than the header can name; so a conversation of any length costs no more than this.
 const MOST_MESSAGES: usize = 64;
 
-fn of_message(message: Value<'_>, path: &str, paths: &mut Vec<String>) {
+fn of_message(message: Value<'_>, family: Family, path: &str, paths: &mut Vec<String>) {
     if message.given("name").is_some_and(says_something) {
         paths.push(format!("{path}.name"));
+    }
+    if !matches!(family, Family::Claude(_)) && message.given("thinking_blocks").is_some_and(says_something) {
+        paths.push(format!("{path}.thinking_blocks"));
     }
     let thought = message.given("reasoning_content").is_some_and(says_something);
     if thought && message.given("thinking_blocks").is_none() {
@@ -116,10 +119,11 @@ mod tests {
             let request = Request::parse(format!(r#"{{"model":"m",{fields}}}"#).into_bytes()).unwrap();
             assert_eq!(list(&request, Family::Other, effort), expected, "{fields}");
         }
-        let text = format!(r#"{{"model":"m",{plain},"thinking":{{"type":"disabled"}},"top_k":5}}"#);
+        let thoughts = message(r#""thinking_blocks":[{}],"content":"x""#);
+        let text = format!(r#"{{"model":"m",{thoughts},"thinking":{{"type":"disabled"}},"top_k":5}}"#);
         let request = Request::parse(text.into_bytes()).unwrap();
         let claude = Family::of("anthropic.claude-haiku-4-5");
         assert_eq!(list(&request, claude, Effort::Told), [""; 0]);
-        assert_eq!(list(&request, Family::Other, Effort::Told), ["thinking", "top_k"]);
+        assert_eq!(list(&request, Family::Other, Effort::Told), ["thinking", "top_k", "messages[0].thinking_blocks"]);
     }
 }
