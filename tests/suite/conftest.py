@@ -57,6 +57,8 @@ class Setting:
         entry = {"name": vendor.name, "kind": vendor.format.kind, "url": vendor.url, "credential": {"env": variable}}
         if vendor.format.kind == "azure":
             entry["api_version"] = vendor.format.api_version
+        if vendor.format.kind == "bedrock":
+            entry["region"] = vendor.format.region
         self.config["vendors"].append({**entry, **more})
 
     def kept_in_file(self, vendor):
