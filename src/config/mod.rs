@@ -354,7 +354,7 @@ pub struct Limits {
 
 /// Who decides about limits when Redis does not answer in time.
 #[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, Hash)]
 #[serde(rename_all = "lowercase")]
 pub enum OnRedisFailure {
     /// This Envoy, each at its part of the rate.
