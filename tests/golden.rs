@@ -85,7 +85,7 @@ fn sent(format: &dyn Format, call: &Call<'_>) -> Value {
     if !format.offers(call.request.task()) {
         return json!({ "refused": call.request.task().name() });
     }
-    if let Err(unsupported) = format.accepts(call.request) {
+    if let Err(unsupported) = format.accepts(call.request).and_then(|()| format.suits(call.request, call.model)) {
         return json!({ "refused": unsupported.param });
     }
     let outgoing = format.render(call);

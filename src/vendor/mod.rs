@@ -71,6 +71,12 @@ pub trait Format: Sync {
     /// called for a task that it [offers](Format::offers).
     fn accepts(&self, request: &Request) -> Result<(), Unsupported>;
 
+    /// Whether this model of the vendor can do what a request asks for that others of its models can; else the field that
+    /// says so. Only called for a request that it [accepts](Format::accepts).
+    fn suits(&self, _: &Request, _model: &str) -> Result<(), Unsupported> {
+        Ok(())
+    }
+
     /// The request as the vendor wants it. Only called for a request that [`Format::accepts`].
     fn render(&self, call: &Call<'_>) -> Outgoing;
 

@@ -10,7 +10,8 @@
 //! Refused, because dropping it would change what the client gets: more than 8 choices or 5 stop sequences, a seed
 //! beyond 32 bits, logit bias, output other than text, file ids, pictures from the web (the API does not fetch them)
 //! and of types that it does not read, tools that are no functions, one call at a time (`parallel_tool_calls: false`),
-//! the legacy functions, web search and blocking moderation.
+//! the legacy functions, web search, blocking moderation, and no thinking (`reasoning_effort: none`) of a model that cannot
+//! but think.
 //!
 //! Left out silently, because the answer is the same without it: `user`, `safety_identifier`, `metadata`, `store`,
 //! `service_tier`, `prompt_cache_key`, `prediction`, `verbosity`, the detail of an image, the name of a message,
@@ -32,6 +33,7 @@ use super::{Asked, Body, Call, Credential, Fault, Format, Home, Outgoing, Stream
 use crate::chat::Request;
 use crate::chat::request::Delivery;
 use draft::Draft;
+use models::Model;
 
 /// `kind: gemini`
 pub struct Gemini;
@@ -59,6 +61,10 @@ impl Format for Gemini {
 
     fn accepts(&self, request: &Request) -> Result<(), Unsupported> {
         Draft::read(request).map(drop)
+    }
+
+    fn suits(&self, request: &Request, model: &str) -> Result<(), Unsupported> {
+        thinking::check(request.root(), Model::named(model).thinking)
     }
 
     /// A request that was not accepted gets an empty body, which Gemini refuses.
