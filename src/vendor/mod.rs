@@ -89,6 +89,12 @@ pub trait Format: Sync {
     /// A whole successful reply.
     fn reply<'b>(&self, body: &'b [u8], asked: &Asked) -> Result<Whole<'b>, Fault>;
 
+    /// A whole successful reply to a request for embeddings. Where that is not OpenAI's already, the request says how the
+    /// vectors are to be encoded.
+    fn vectors<'b>(&self, body: &'b [u8], asked: &Asked, _: &Wanted<'_>) -> Result<Whole<'b>, Fault> {
+        self.reply(body, asked)
+    }
+
     /// The translation of a stream.
     fn stream(&self, asked: Asked) -> Box<dyn Stream>;
 }
@@ -262,6 +268,15 @@ pub struct Asked {
     pub created: u64,
     /// How the client wants its answer.
     pub delivery: Delivery,
+}
+
+/// A request for embeddings, for whoever has to make OpenAI's answer of a vendor's.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'r> {
+    /// The client's request.
+    pub request: &'r Request,
+    /// How many tokens its inputs have, estimated: for vendors that do not count.
+    pub tokens: u64,
 }
 
 #[cfg(test)]
