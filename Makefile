@@ -3,12 +3,13 @@
 ENVOY_VERSION := 1.40.0
 # The oldest that Weir runs in; the tests show it what is printed.
 OLDEST_ENVOY := 1.39.3
+CARGO_FUZZ_VERSION := 0.13.1
 VENV := .venv
 WASM := target/wasm32-wasip1/release/weir.wasm
 SOURCES := $(shell find src -type f) Cargo.toml Cargo.lock .cargo/config.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run check test bench screenshots stack clean redis prometheus browser
+.PHONY: help setup build run check test fuzz bench screenshots stack clean redis prometheus browser
 
 help: ## list these verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -35,6 +36,12 @@ test: setup build check redis prometheus browser $(VENV)/.suite $(VENV)/.envoy-$
 	PATH="$(CURDIR)/.tools/bin:$$PATH" cargo test --no-default-features --target wasm32-unknown-unknown \
 	  --lib --test flow --test golden
 	$(VENV)/bin/python -m pytest -c tests/pytest.ini tests/suite
+
+# For each decoder, or for those that DECODERS names.
+SECONDS := 10
+fuzz: .tools/bin/cargo-fuzz ## let a fuzzer look for bytes that break a decoder
+	PATH="$(CURDIR)/.tools/bin:$$PATH" cargo fuzz build --sanitizer none --target-dir target/fuzz decoder
+	FUZZ_SECONDS=$(SECONDS) fuzz/run.sh $(DECODERS)
 
 bench: setup build $(VENV)/.suite ## measure the cost of a request against a bare Envoy
 	@command -v wrk >/dev/null || { echo 'bench needs the load generator wrk: apt-get install wrk'; exit 1; }
@@ -125,6 +132,10 @@ browser:
 	echo 'installing chromium for the tests'; \
 	{ as_root apt-get update && as_root apt-get install -y --no-install-recommends chromium chromium-driver fonts-inter; } >/dev/null 2>&1; \
 	found >/dev/null || { echo 'the tests need chromium and chromedriver: apt-get install chromium chromium-driver'; exit 1; }
+
+# Coverage by the compiler's own passes and no sanitizer, so that the stable toolchain will do.
+.tools/bin/cargo-fuzz:
+	cargo install --quiet --debug --locked --root .tools cargo-fuzz --version $(CARGO_FUZZ_VERSION)
 
 .tools/bin/wasm-bindgen-test-runner: Cargo.lock
 	cargo install --quiet --debug --root .tools wasm-bindgen-cli \

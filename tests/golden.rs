@@ -9,7 +9,8 @@
 //!   `{"path", "headers", "body"}` and, where something is left out, `"dropped"`; or `{"refused": <field, or task>}`. A body
 //!   that is relayed is one of two sentences, or a string with every byte of it. A format that is a row has a file only
 //!   where it gets something else than OpenAI.
-//! - `replies/<format>/<case>.json` holds a vendor's body and what the client reads, and its tokens; or the fault.
+//! - `replies/<format>/<case>.json` holds a vendor's body and what the client reads, and its tokens; or the fault. One of
+//!   embeddings may hold the `request`, where it is not one of two texts.
 //! - `streams/<format>/<case>.sse` (`.frames`, of Bedrock) is what a vendor sent, to the byte, and `<case>.txt` what the client reads; a last
 //!   line `!! ...` is a fault: its name, the status and the message; the line before it, or the last, has the tokens.
 //!   A case `<name>+usage` is asked for with `stream_options.include_usage`. Every stream is also cut at every byte.
@@ -29,12 +30,12 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::{Value as Tree, json};
 use weir::chat::request::Delivery;
 use weir::chat::tally::Counted;
 use weir::chat::{Request, Tally, Task, Usage};
-use weir::json::Doc;
-use weir::vendor::{Asked, Body, Call, FORMATS, Failure, Fault, Format, Relay, StreamUsage};
+use weir::json::{Doc, Value};
+use weir::vendor::{Asked, Body, Call, FORMATS, Failure, Fault, Format, Relay, StreamUsage, Wanted};
 
 /// A model that every vendor knows by another name.
 const ALIAS: &str = "house-model";
@@ -50,6 +51,10 @@ const VENDORS: &[(&str, &str, &str)] = &[
 
 /// The formats that are rows: OpenAI's, but for what the row says.
 const ROWS: &[&str] = &["mistral", "groq", "deepseek", "xai", "together", "fireworks", "openrouter", "ollama", "vllm"];
+
+/// What embeddings are asked for where nothing else is said, and how many tokens that is taken for.
+const TWO_TEXTS: &str = r#"{"model": "m", "input": ["Hi", "Ho"]}"#;
+const ESTIMATED: u64 = 5;
 
 /// When every answer was made.
 const CREATED: u64 = 1_750_000_000;
@@ -82,11 +87,11 @@ fn requests() {
 }
 
 /// What a vendor gets.
-fn sent(format: &dyn Format, call: &Call<'_>) -> Value {
+fn sent(format: &dyn Format, call: &Call<'_>) -> Tree {
     if !format.offers(call.request.task()) {
         return json!({ "refused": call.request.task().name() });
     }
-    if let Err(unsupported) = format.accepts(call.request) {
+    if let Err(unsupported) = format.accepts(call.request).and_then(|()| format.suits(call.request, call.model)) {
         return json!({ "refused": unsupported.param });
     }
     let outgoing = format.render(call);
@@ -124,16 +129,28 @@ fn replies() {
         let body = vendor.as_str().unwrap_or(vendor.raw().into());
         let format = format(folder(path));
         let task = if path.contains("/embeddings") { Task::Embeddings } else { Task::Chat };
-        let told = match format.reply(body.as_bytes(), &Asked { task, ..asked(Delivery::Whole) }) {
+        let asked = Asked { task, ..asked(Delivery::Whole) };
+        let understood = match task {
+            Task::Chat => format.reply(body.as_bytes(), &asked),
+            Task::Embeddings => {
+                let request = doc.root().get("request").map_or(TWO_TEXTS, Value::raw).as_bytes().to_vec();
+                let request = Request::read(task, request).unwrap_or_else(|e| panic!("{path}: {}", e.message));
+                format.vectors(body.as_bytes(), &asked, &Wanted { request: &request, tokens: ESTIMATED })
+            }
+        };
+        let mut told = match understood {
             Ok(whole) if *whole.body == *body.as_bytes() => {
                 json!({ "client": "as received", "tokens": tokens(whole.tally) })
             }
             Ok(whole) => {
-                let client: Value = serde_json::from_slice(&whole.body).expect("a reply is JSON");
+                let client: Tree = serde_json::from_slice(&whole.body).expect("a reply is JSON");
                 json!({ "client": client, "tokens": tokens(whole.tally) })
             }
             Err(fault) => json!({ "fault": told(format, fault) }),
         };
+        if let Some(request) = doc.root().get("request") {
+            told["request"] = serde_json::from_str(request.raw()).expect("a request is JSON");
+        }
         // The vendor's body keeps its spelling, byte for byte.
         golden.expect_json(path, &with_vendor(told, vendor.raw()), |v| {
             let told = v.as_object().unwrap().iter().filter(|(key, _)| *key != "vendor");
@@ -144,7 +161,7 @@ fn replies() {
     golden.verdict();
 }
 
-fn with_vendor(mut told: Value, raw: &str) -> Value {
+fn with_vendor(mut told: Tree, raw: &str) -> Tree {
     told["vendor"] = serde_json::from_str(raw).expect("a vendor's body is JSON");
     told
 }
@@ -232,7 +249,7 @@ fn folder(path: &str) -> &str {
     path.split('/').nth(1).expect("a case stands in a folder")
 }
 
-fn pretty(value: &Value, indent: usize) -> String {
+fn pretty(value: &Tree, indent: usize) -> String {
     let mut sorted = value.clone();
     sorted.sort_all_objects();
     let text = serde_json::to_string_pretty(&sorted).expect("JSON can be written");
@@ -252,8 +269,8 @@ impl Golden {
     }
 
     /// Compares values; `write` gives the file its text, should it be written.
-    fn expect_json(&self, path: &str, actual: &Value, write: impl FnOnce(&Value) -> String) {
-        let expected = self.files.get(path).and_then(|text| serde_json::from_slice::<Value>(text).ok());
+    fn expect_json(&self, path: &str, actual: &Tree, write: impl FnOnce(&Tree) -> String) {
+        let expected = self.files.get(path).and_then(|text| serde_json::from_slice::<Tree>(text).ok());
         if expected.as_ref() != Some(actual) {
             self.differs(path, write(actual) + "\n");
         }

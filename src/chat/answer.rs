@@ -281,8 +281,11 @@ impl Head {
 
 /// Appends the event that ends a good stream.
 pub fn done(out: &mut Vec<u8>) {
-    out.extend_from_slice(b"data: [DONE]\n\n");
+    out.extend_from_slice(DONE);
 }
+
+/// That event.
+pub const DONE: &[u8] = b"data: [DONE]\n\n";
 
 /// Appends the event that ends a broken stream. Nothing may follow it, least of all a `[DONE]`: the official SDKs raise
 /// on it, and a client that ignores it must not take half an answer for a whole one.

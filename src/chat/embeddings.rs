@@ -102,7 +102,9 @@ pub const MOST: usize = 2048;
 /// The tokens of a whole answer, if it is one: an object with vectors. It is not indexed like other bodies, since two
 /// thousand vectors are millions of numbers.
 pub fn tally(body: &[u8]) -> Option<Tally> {
-    let answer: Answer = serde_json::from_slice(body).ok().filter(|answer: &Answer| !answer.data.is_empty())?;
+    // Texts that are skipped are not looked at otherwise.
+    let body = std::str::from_utf8(body).ok()?;
+    let answer: Answer = serde_json::from_str(body).ok().filter(|answer: &Answer| !answer.data.is_empty())?;
     let prompt = answer.usage.get("prompt_tokens").and_then(|tokens| {
         let whole =
             tokens.as_f64().filter(|tokens| tokens.fract() == 0.0 && (0.0..=MOST_TOKENS as f64).contains(tokens));
@@ -255,5 +257,6 @@ mod tests {
         ] {
             assert_eq!(tally(body.as_bytes()).map(|tally| tally.counted), tally_of, "{body}");
         }
+        assert_eq!(tally(b"{\"model\":\"\xff\",\"data\":[{\"embedding\":[1]}]}"), None, "what is relayed is UTF-8");
     }
 }

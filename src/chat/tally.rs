@@ -36,13 +36,14 @@ impl Usage {
         let usage = holder.given("usage")?;
         let detail = |list: &str, name: &str| usage.get(list).and_then(|list| tokens(list, name)).unwrap_or(0);
         let prompt = tokens(usage, "prompt_tokens")?;
+        let completion = tokens(usage, "completion_tokens")?;
         let cached = detail("prompt_tokens_details", "cached_tokens").min(prompt);
         Some(Usage {
             prompt,
-            completion: tokens(usage, "completion_tokens")?,
+            completion,
             cached,
             cache_write: detail("prompt_tokens_details", "cache_write_tokens").min(prompt - cached),
-            reasoning: detail("completion_tokens_details", "reasoning_tokens"),
+            reasoning: detail("completion_tokens_details", "reasoning_tokens").min(completion),
         })
     }
 }
@@ -158,6 +159,9 @@ mod tests {
         ] {
             assert_eq!(details(cached, write), Some(read), "{cached} {write}");
         }
+        let thought = r#""completion_tokens_details":{"reasoning_tokens":9}"#;
+        let thought = usage(&format!(r#"{{"prompt_tokens":10,"completion_tokens":1,{thought}}}"#));
+        assert_eq!(thought.map(|usage| usage.reasoning), Some(1));
     }
 
     #[test]

@@ -55,7 +55,8 @@ impl Plan {
                 refused = refused.or_else(|| Some(Refusal::not_offered(request.task().name(), &vendor.name)));
                 continue;
             }
-            match vendor.format.accepts(request) {
+            let format = vendor.format;
+            match format.accepts(request).and_then(|()| format.suits(request, &hop.model)) {
                 Ok(()) => hops.push(hop.clone()),
                 Err(unsupported) => refused = refused.or(Some(Refusal::unsupported(unsupported.param, &vendor.name))),
             }

@@ -52,7 +52,8 @@ pub static FORMATS: &[&dyn Format] = &[
                 ("metadata", Fix::LeftOut),
                 ("store", Fix::LeftOut),
             ],
-            messages: &[SYSTEM, ("name", Fix::LeftOut), REASONING],
+            // A function's message is nothing without its name.
+            messages: &[SYSTEM, ("name", Fix::LeftOut), REASONING, NO_FUNCTIONS],
             ..Requests::AS_RECEIVED
         },
         answers: Some(Answers {
@@ -74,8 +75,10 @@ pub static FORMATS: &[&dyn Format] = &[
                 ("n", Fix::Refused(asks::several)),
                 ("logit_bias", Fix::Refused(asks::something)),
                 ("response_format", Fix::Bounded(asks::a_schema)),
+                ("functions", Fix::Refused(asks::something)),
+                ("function_call", Fix::Refused(asks::a_call)),
             ],
-            messages: &[SYSTEM],
+            messages: &[SYSTEM, ("function_call", Fix::Refused(asks::always)), NO_FUNCTIONS],
             ..Requests::AS_RECEIVED
         },
         answers: Some(Answers {
@@ -149,8 +152,10 @@ pub static FORMATS: &[&dyn Format] = &[
                 ("logit_bias", Fix::Refused(asks::something)),
                 ("tool_choice", Fix::Refused(asks::a_choice)),
                 ("parallel_tool_calls", Fix::Refused(asks::one_at_a_time)),
+                ("functions", Fix::Refused(asks::something)),
+                ("function_call", Fix::Refused(asks::a_call)),
             ],
-            messages: &[SYSTEM, REASONING],
+            messages: &[SYSTEM, REASONING, ("function_call", Fix::Refused(asks::always)), NO_FUNCTIONS],
             ..Requests::AS_RECEIVED
         },
         answers: Some(Answers { reasoning: Reasoning::Member("reasoning"), ..Answers::USUAL }),
@@ -173,6 +178,9 @@ const MAX_TOKENS: (&str, Fix) = ("max_completion_tokens", Fix::Named("max_tokens
 const SYSTEM: (&str, Fix) = ("role", Fix::Words(&[("developer", "system")]));
 /// What a client was given as `reasoning_content` goes back under the vendor's own name.
 const REASONING: (&str, Fix) = ("reasoning_content", Fix::Named("reasoning"));
+
+/// The role of a message that answers a legacy function, to a vendor that has none of these.
+const NO_FUNCTIONS: (&str, Fix) = ("role", Fix::Bounded(asks::a_function));
 
 const MISTRAL_CHAT: Fixes = &[
     MAX_TOKENS,
@@ -207,6 +215,7 @@ const MISTRAL_MESSAGES: Fixes = &[
     ("refusal", Fix::Refused(asks::something)),
     ("audio", Fix::Refused(asks::something)),
     ("function_call", Fix::Refused(asks::always)),
+    NO_FUNCTIONS,
 ];
 
 const MISTRAL_EMBEDDINGS: Fixes =

@@ -74,6 +74,12 @@ pub trait Format: Sync {
     /// called for a task that it [offers](Format::offers).
     fn accepts(&self, request: &Request) -> Result<(), Unsupported>;
 
+    /// Whether this model of the vendor can do what a request asks for that others of its models can; else the field that
+    /// says so. Only called for a request that it [accepts](Format::accepts).
+    fn suits(&self, _: &Request, _model: &str) -> Result<(), Unsupported> {
+        Ok(())
+    }
+
     /// The request as the vendor wants it. Only called for a request that [`Format::accepts`].
     fn render(&self, call: &Call<'_>) -> Outgoing;
 
@@ -85,6 +91,12 @@ pub trait Format: Sync {
 
     /// A whole successful reply.
     fn reply<'b>(&self, body: &'b [u8], asked: &Asked) -> Result<Whole<'b>, Fault>;
+
+    /// A whole successful reply to a request for embeddings. Where that is not OpenAI's already, the request says how the
+    /// vectors are to be encoded.
+    fn vectors<'b>(&self, body: &'b [u8], asked: &Asked, _: &Wanted<'_>) -> Result<Whole<'b>, Fault> {
+        self.reply(body, asked)
+    }
 
     /// The translation of a stream.
     fn stream(&self, asked: Asked) -> Box<dyn Stream>;
@@ -296,6 +308,15 @@ pub struct Asked {
     pub created: u64,
     /// How the client wants its answer.
     pub delivery: Delivery,
+}
+
+/// A request for embeddings, for whoever has to make OpenAI's answer of a vendor's.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'r> {
+    /// The client's request.
+    pub request: &'r Request,
+    /// How many tokens its inputs have, estimated: for vendors that do not count.
+    pub tokens: u64,
 }
 
 #[cfg(test)]

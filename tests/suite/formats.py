@@ -469,7 +469,15 @@ class Gemini:
         return f"/v1beta/models/{model}:generateContent"
 
     def paths(self, model):
-        return {self.path(model), f"/v1beta/models/{model}:streamGenerateContent?alt=sse"}
+        return {self.path(model), f"/v1beta/models/{model}:streamGenerateContent?alt=sse", self._vectors_of(model)}
+
+    def _vectors_of(self, model):
+        return f"/v1beta/models/{model}:batchEmbedContents"
+
+    def vectors(self, body, model):
+        """In the order of the texts, as numbers, and without a count of tokens."""
+        texts = [request["content"]["parts"][0]["text"] for request in body["requests"]]
+        return dump({"embeddings": [{"values": vector(text)} for text in texts]})
 
     def headers(self):
         return [("server-timing", "gfet4t7; dur=512"), ("x-gemini-service-tier", "standard")]
@@ -509,6 +517,9 @@ class Gemini:
         return True
 
     def expect(self, call):
+        if call.path in {self._vectors_of(model) for model in call.models}:
+            yield from self._expect_texts(call.json, call.model)
+            return
         body = call.json
         if unknown := set(body) - {"contents", "systemInstruction", "tools", "toolConfig", "generationConfig"}:
             yield f"Unknown name {sorted(unknown)}: Cannot find field"
@@ -520,6 +531,18 @@ class Gemini:
             yield "more than 5 stop sequences"
         yield from self._expect_tools(body)
         yield from self._expect_contents(body.get("contents"))
+
+    def _expect_texts(self, body, model):
+        requests = body.get("requests", [])
+        if set(body) != {"requests"} or not 1 <= len(requests) <= 100:
+            yield f"{sorted(body)} with {len(requests)} requests: at most 100 requests can be in one batch"
+        for i, request in enumerate(requests):
+            if unknown := set(request) - {"model", "content", "taskType", "title", "outputDimensionality"}:
+                yield f"requests[{i}]: Unknown name {sorted(unknown)}: Cannot find field"
+            if request["model"] != f"models/{model}":
+                yield f"requests[{i}].model is {request['model']!r}"
+            if not all(isinstance(part["text"], str) and part["text"] for part in request["content"]["parts"]):
+                yield f"requests[{i}] has an empty text"
 
     def _expect_tools(self, body):
         declared = [function for tool in body.get("tools", []) for function in tool["functionDeclarations"]]

@@ -7,7 +7,7 @@ import openai
 import pytest
 import requests
 
-from conftest import KINDS
+from conftest import Setting
 from gateway import CHAT, ROOT, chat
 from scripts import CLOSE, answer, cut, error_event, fail
 
@@ -15,14 +15,21 @@ WEATHER = answer("", ("call_1", "weather", {"city": "Bern"}))
 TOOLS = [{"type": "function", "function": {
     "name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}}]
 
+PNG = "iVBORw0KGgo="
+# One vendor of each format, and one of those that speak OpenAI's in their own way.
+FORMATS = {"as-openai": "openai", "as-azure": "azure", "as-claude": "anthropic", "as-gemini": "gemini",
+           "as-mistral": "mistral"}
+
 # name: (vendor script, fields, the key if it is another, the SDKs' class; Node's for a broken connection is its own)
 ERRORS = {
     "wrong key": (None, {}, "wrong", "AuthenticationError"),
-    "no permission": (None, {"model": "azure"}, "limited", "PermissionDeniedError"),
+    "no permission": (None, {"model": "as-azure"}, "limited", "PermissionDeniedError"),
     "unknown model": (None, {"model": "nonesuch"}, None, "NotFoundError"),
     "bad field": (None, {"temperature": 3}, None, "BadRequestError"),
     "vendor refuses": (fail(400), {}, None, "BadRequestError"),
     "rate limit": (fail(429, retry_after=1), {}, None, "RateLimitError"),
+    "vendor knows no such model": (fail(404), {}, None, "InternalServerError"),
+    "vendor finds it unprocessable": (fail(422), {}, None, "BadRequestError"),
     "vendor fails": (fail(500), {}, None, "InternalServerError"),
     "vendor overloaded": (fail(529), {}, None, "InternalServerError"),
     "vendor's own key": (fail(401), {}, None, "InternalServerError"),
@@ -30,6 +37,19 @@ ERRORS = {
     "cut off stream": (cut("clean"), {"stream": True}, None, "APIError"),
     "broken connection": (cut(CLOSE), {"stream": True}, None, "APIConnectionError TypeError"),
 }
+
+
+@pytest.fixture(scope="module")
+def formats(stage, launch, tmp_path_factory):
+    """A gateway with a vendor of each format."""
+    setting = Setting(stage, tmp_path_factory.mktemp("clients"))
+    for name, kind in FORMATS.items():
+        setting.vendor(stage.vendor(name, kind))
+        setting.model(name, name)
+    gateway = setting.gateway(setting.key("clients"))
+    gateway.limited = setting.key("clients-limited", ["as-openai"])
+    with launch(gateway):
+        yield gateway
 
 
 def url(gateway):
@@ -67,13 +87,18 @@ def test_requests_on_one_connection(gateway, stage):
             assert str(number) in response.text or number % 2
 
 
-@pytest.mark.parametrize("vendor", KINDS)
-def test_openai_for_python(gateway, stage, vendor):
+def played(stage, vendor, script):
+    return stage.case(**({vendor.replace("-", "_"): script} if script else {}))
+
+
+@pytest.mark.parametrize("vendor", FORMATS)
+def test_openai_for_python(formats, stage, vendor, at_once):
+    gateway = formats
     client = openai.OpenAI(base_url=f"{url(gateway)}/v1", api_key=gateway.key, max_retries=0)
 
-    def ask(script, **fields):
-        case = stage.case(**{vendor: script})
-        messages = [{"role": "user", "content": case.prompt}]
+    def ask(script, *parts, **fields):
+        case = played(stage, vendor, script)
+        messages = [{"role": "user", "content": [{"type": "text", "text": case.prompt}, *parts]}]
         return client.chat.completions.create(**{"model": vendor, "messages": messages, **fields})
 
     assert ask(answer("Whole.")).choices[0].message.content == "Whole."
@@ -82,7 +107,11 @@ def test_openai_for_python(gateway, stage, vendor):
     assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == "One two three."
     assert chunks[-1].usage.total_tokens == 18
 
-    case = stage.case(**{vendor: [WEATHER, answer("Take an umbrella.")]})
+    picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}
+    assert ask(answer("A dot."), picture).choices[0].message.content == "A dot."
+    assert PNG.encode() in stage.cases[max(stage.cases)].calls[0].body
+
+    case = played(stage, vendor, [WEATHER, answer("Take an umbrella.")])
     messages = [{"role": "user", "content": case.prompt}]
     message = client.chat.completions.create(model=vendor, messages=messages, tools=TOOLS).choices[0].message
     [call] = message.tool_calls
@@ -91,15 +120,19 @@ def test_openai_for_python(gateway, stage, vendor):
     second = client.chat.completions.create(model=vendor, messages=messages, tools=TOOLS)
     assert second.choices[0].message.content == "Take an umbrella."
 
-    for name, (script, fields, who, kind) in ERRORS.items():
+    def fails(name):
+        script, fields, who, _ = ERRORS[name]
         caller = client.with_options(api_key=key_of(gateway, who)) if who else client
-        case = stage.case(**({vendor: script} if script else {}))
-        asked = {"model": vendor if who != "limited" else "azure", **chat(case, vendor), **fields}
         with pytest.raises(openai.APIError) as caught:
-            answered = caller.chat.completions.create(**asked)
+            answered = caller.chat.completions.create(**{**chat(played(stage, vendor, script), vendor), **fields})
             if fields.get("stream"):
                 list(answered)
-        assert type(caught.value).__name__ in kind.split(), (name, caught.value)
+        return caught.value
+
+    for name, error in zip(ERRORS, at_once(fails, ERRORS), strict=True):
+        assert type(error).__name__ in ERRORS[name][3].split(), (name, error)
+        if isinstance(error, openai.APIStatusError):
+            assert set(error.body) == {"message", "type", "param", "code"} and error.body["message"], name
     assert vendor in [model.id for model in client.models.list()]
 
 
@@ -120,17 +153,20 @@ def node(script, gateway, stage, **task):
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("vendor", KINDS)
-def test_openai_for_node(gateway, stage, vendor):
-    def prompt(script):
-        return stage.case(**({vendor: script} if script else {})).prompt
+@pytest.mark.parametrize("vendor", FORMATS)
+def test_openai_for_node(formats, stage, vendor):
+    gateway = formats
 
-    prompts = {"whole": prompt(answer("Whole.")), "stream": prompt(answer("One two three.")),
+    def prompt(script):
+        return played(stage, vendor, script).prompt
+
+    prompts = {"image": prompt(answer("A dot.")), "whole": prompt(answer("Whole.")), "stream": prompt(answer("One two three.")),
                "tools": prompt([WEATHER, answer("Take an umbrella.")])}
     failures = {name: {"fields": fields, "prompt": prompt(script), "as": key_of(gateway, who)}
                 for name, (script, fields, who, _) in ERRORS.items()}
     got = node("openai.mjs", gateway, stage, model=vendor, prompts=prompts, failures=failures)
     assert (got["whole"], got["stream"], got["tools"]) == ("Whole.", "One two three.", "Take an umbrella.")
+    assert got["image"] == "A dot."
     wrong = {name: kind for name, kind in got["errors"].items() if kind not in ERRORS[name][3].split()}
     assert not wrong and set(got["errors"]) == set(ERRORS)
     assert vendor in got["listed"]

@@ -2,12 +2,14 @@
 
 import json
 
+import openai
 import pytest
 
 from conftest import Setting
-from gateway import told
-from scripts import CLOSE, RESET, answer, close, cut, error_event, fail, headers_then_silence, huge_event, nonsense, \
-    not_json, page
+from formats import vector
+from gateway import EMBED, told, until
+from scripts import CLOSE, RESET, Gate, answer, close, cut, error_event, fail, headers_then_silence, huge_event, \
+    nonsense, not_json, page, vectors
 
 PNG = "iVBORw0KGgo="
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {
@@ -23,7 +25,9 @@ def gateway(stage, launch, tmp_path_factory):
     for name in ["gem", "gem/oai", "oai/gem"]:
         setting.model(name, *name.split("/"))
     setting.config["models"][0]["price"] = {"input": 2, "output": 10, "cached_input": 1}
-    with launch(setting.gateway(setting.key("gemini"))) as gateway:
+    setting.config["embeddings"] = {"merge": True}
+    # Each worker merges for itself.
+    with launch(setting.gateway(setting.key("gemini"), workers=1)) as gateway:
         yield gateway
 
 
@@ -181,3 +185,68 @@ def test_an_enormous_answer(gateway, stage, stream):
     response = gateway.chat(stage.case(gem=huge_event(24)), "gem", stream=stream)
     assert b"[DONE]" not in response.body and len(response.body) < 1 << 20
     assert response.events[-1]["error"] if stream else response.status == 502
+
+
+@pytest.mark.parametrize("encoding", ["float", "base64", None])
+def test_vectors_for_openais_client(gateway, stage, encoding):
+    """Gemini gives numbers and counts nothing: the client gets what it asked for, and an estimate."""
+    case = stage.case(gem=vectors())
+    client = openai.OpenAI(base_url=f"http://127.0.0.1:{gateway.port}/v1", api_key=gateway.key, max_retries=0)
+    texts = [f"{word} {case.prompt}" for word in ("one", "zwei\n", "\U0001f600")]
+    more = {"encoding_format": encoding} if encoding else {}
+    found = client.embeddings.create(model="gem", input=texts, user="u", dimensions=8, **more)
+    if encoding != "base64":
+        assert [item.embedding for item in found.data] == [vector(text) for text in texts]
+    else:
+        assert all(isinstance(item.embedding, str) for item in found.data)
+    assert [item.index for item in found.data] == [0, 1, 2] and found.model == "gem-model"
+    assert found.usage.prompt_tokens == found.usage.total_tokens > 15
+    call = case.call("gem")
+    assert call.path == "/v1beta/models/gem-model:batchEmbedContents"
+    assert call.json["requests"][1] == {"model": "models/gem-model", "content": {"parts": [{"text": texts[1]}]},
+                                        "outputDimensionality": 8}
+
+
+def embed(gateway, model, texts, **fields):
+    return gateway.chat(path=EMBED, body=json.dumps({"model": model, "input": texts, **fields}).encode())
+
+
+def test_vectors_that_gemini_cannot_make(gateway, stage):
+    """Tokens are another vendor's; and whatever is no list of vectors is no answer."""
+    response = embed(gateway, "gem", [[1, 2], [3]])
+    assert response.status == 400 and "input" in response.said(EMBED)
+    case = stage.case(oai=vectors())
+    response = embed(gateway, "gem/oai", [f"{number} {case.prompt}" for number in range(101)])
+    assert response.status == 200 and response.attempts == "oai:ok" and len(response.json["data"]) == 101
+    for fault, outcome in [(fail(429), "429"), (fail(500), "500"), (nonsense(), "bad_reply"), (page(), "bad_reply"),
+                           (answer(), "bad_reply")]:
+        case = stage.case(gem=fault, oai=vectors())
+        response = embed(gateway, "gem/oai", case.prompt)
+        assert (response.status, response.attempts) == (200, f"gem:{outcome},oai:ok")
+        assert response.json["data"][0]["embedding"] == vector(case.prompt)
+
+
+def test_vectors_that_are_asked_for_together(gateway, stage, at_once):
+    """While the first is on its way the others gather, and go as one batch; each gets its own."""
+    begin = Gate()
+
+    def first(format, call):
+        yield begin
+        yield from vectors()(format, call)
+
+    case = stage.case(gem=[first, *[vectors()] * 7])
+    texts = [f"{number} {case.prompt}" for number in range(8)]
+
+    def ask(number):
+        if number:
+            assert until(lambda: case.calls)
+        if number == len(texts):
+            assert until(lambda: gateway.envoy_requests() >= before + len(texts))
+            return begin.open()
+        return embed(gateway, "gem", texts[number])
+
+    before = gateway.envoy_requests()
+    answers = at_once(ask, range(len(texts) + 1))[:-1]
+    assert [response.json["data"][0]["embedding"] for response in answers] == [vector(text) for text in texts]
+    sizes = [len(call.json["requests"]) for call in case.calls]
+    assert sizes[0] == 1 and sum(sizes) == 8 and len(sizes) <= 3, sizes

@@ -23,14 +23,15 @@ mod received;
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use crate::account::estimate;
 use crate::chat::request::Delivery;
-use crate::chat::{Tally, replay};
+use crate::chat::{Tally, Task, replay};
 use crate::config::Config;
 use crate::flow::exchange::{Attempt, Outcome, vendor_name};
 use crate::flow::report::{self, Progress};
 use crate::flow::{EVENT_STREAM, Effect, Flow, Part, Reads, Reply, Step, World, trace};
 use crate::refusal::{Refusal, Surface};
-use crate::vendor::{Asked, Body, Call, Failure, Fault, Next, Relay, Whole};
+use crate::vendor::{Asked, Body, Call, Failure, Fault, Format, Next, Relay, Wanted, Whole};
 
 pub use held::Held;
 use outgoing::{listed, request_headers};
@@ -231,7 +232,11 @@ fn judge(ticket: Ticket, received: &Received, body: &[u8], world: &mut World<'_>
     let Some((asked, format)) = asked(ticket, received, world) else {
         return Step::pass(Vendor::Over, Vec::new());
     };
-    let Whole { body, tally } = match format.reply(body, &asked) {
+    let understood = match asked.task {
+        Task::Chat => format.reply(body, &asked),
+        Task::Embeddings => vectors(ticket, &asked, format, body, world),
+    };
+    let Whole { body, tally } = match understood {
         Ok(whole) => whole,
         Err(fault) => return fail_with(ticket, fault, world),
     };
@@ -338,17 +343,26 @@ fn streamed(
 }
 
 /// What the reply is translated for, and by what.
-fn asked(
-    ticket: Ticket,
-    received: &Received,
-    world: &mut World<'_>,
-) -> Option<(Asked, &'static dyn crate::vendor::Format)> {
+fn asked(ticket: Ticket, received: &Received, world: &mut World<'_>) -> Option<(Asked, &'static dyn Format)> {
     let created = world.now().as_secs();
     let exchange = world.exchanges.get(ticket.exchange)?;
     let model = exchange.attempts.get(ticket.attempt)?.hop.model.clone();
     let (task, delivery) = (exchange.request.task(), exchange.request.delivery());
     let id = received.number().unwrap_or_default();
     Some((Asked { task, model, id, created, delivery }, world.config.vendors.get(ticket.vendor)?.format))
+}
+
+/// A reply with vectors, for which the request is looked at again.
+fn vectors<'b>(
+    ticket: Ticket,
+    asked: &Asked,
+    format: &dyn Format,
+    body: &'b [u8],
+    world: &mut World<'_>,
+) -> Result<Whole<'b>, Fault> {
+    let Some(exchange) = world.exchanges.get(ticket.exchange) else { return format.reply(body, asked) };
+    let request = &exchange.request;
+    format.vectors(body, asked, &Wanted { request, tokens: estimate::prompt(request) })
 }
 
 fn record(ticket: Ticket, outcome: Outcome, world: &mut World<'_>) {

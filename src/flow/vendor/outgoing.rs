@@ -11,7 +11,7 @@ pub(super) fn listed(paths: &[String]) -> String {
     const MOST: usize = 1000;
     let plain = |path: &String| path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.[]".contains(&byte));
     let mut list = String::new();
-    for path in paths.iter().filter(|path| plain(path)) {
+    for path in paths.iter().filter(|path| !path.is_empty() && plain(path)) {
         if list.len() + path.len() >= MOST {
             break;
         }

@@ -2,7 +2,7 @@
 
 use super::accepts;
 use super::conversation::Conversation;
-use super::models::Model;
+use super::models::{Model, Sampling};
 use super::parts::copy;
 use super::structured::{Form, Promise};
 use super::thinking::{Advice, Room};
@@ -39,7 +39,7 @@ impl<'r> Draft<'r> {
             w.key("max_tokens").number(max_tokens(root, &model));
             self.conversation.render(w);
             self.tools.render(form.as_ref(), w);
-            SAMPLING.iter().for_each(|field| copy(field, sampling(root, field), w));
+            sampled(root, &model).for_each(|(field, value)| copy(field, Some(value), w));
             advice.render(w);
             render_output(&advice, self.promise.native(&model), w);
             render_stop(root.given("stop"), w);
@@ -57,6 +57,12 @@ impl<'r> Draft<'r> {
         !self.advice(&Model::named(name)).is_silent()
     }
 
+    /// The sampling parameters that this model would refuse.
+    pub(super) fn unsampled(&self, name: &str) -> impl Iterator<Item = &'static str> {
+        let (root, model) = (self.request.root(), Model::named(name));
+        SAMPLING.iter().copied().filter(move |field| sampling(root, field).is_some() && !takes(root, &model, field))
+    }
+
     /// A tool that takes the answer, unless the client demands another call.
     fn form(&self, model: &Model) -> Option<Form<'r>> {
         self.promise.form(model).filter(|_| !self.tools.forced())
@@ -64,7 +70,7 @@ impl<'r> Draft<'r> {
 
     fn advice(&self, model: &Model) -> Advice<'r> {
         let root = self.request.root();
-        let sampled = SAMPLING.iter().any(|field| sampling(root, field).is_some());
+        let sampled = sampled(root, model).next().is_some();
         let room = Room {
             thinking: model.thinking,
             max_tokens: max_tokens(root, model),
@@ -101,8 +107,22 @@ fn render_output(advice: &Advice<'_>, schema: Option<Value<'_>>, w: &mut Writer)
 /// Fields that both sides spell the same.
 const SAMPLING: &[&str] = &["temperature", "top_p", "top_k"];
 
-/// A sampling parameter that says more than the default. Many clients send the defaults, while newer models take only
-/// one of `temperature` and `top_p` and the newest neither.
+/// The sampling parameters that a model gets. A choice of words is advice, as a seed is: a model that takes none answers
+/// without, and of two that exclude each other `temperature` is what people mean.
+fn sampled<'r>(root: Value<'r>, model: &Model) -> impl Iterator<Item = (&'static str, Value<'r>)> {
+    let said = SAMPLING.iter().filter(move |field| takes(root, model, field));
+    said.filter_map(move |field| Some((*field, sampling(root, field)?)))
+}
+
+fn takes(root: Value<'_>, model: &Model, field: &str) -> bool {
+    match model.sampling {
+        Sampling::Free => true,
+        Sampling::OneOfTwo => field != "top_p" || sampling(root, "temperature").is_none(),
+        Sampling::Fixed => false,
+    }
+}
+
+/// A sampling parameter that says more than the default, which many clients send.
 fn sampling<'r>(root: Value<'r>, field: &str) -> Option<Value<'r>> {
     root.given(field).filter(|value| field == "top_k" || value.as_f64() != Some(1.0))
 }

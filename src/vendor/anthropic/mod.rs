@@ -12,7 +12,8 @@
 //!
 //! Left out, because the answer is the same without it, and named to the client ([`dropped`]): `seed` (best effort by its
 //! own contract), `user`, `safety_identifier`, `metadata`, `store`, `prompt_cache_key`, `prediction`, `verbosity`, the
-//! detail of an image, the name of a message; and every field that OpenAI does not define, as Anthropic refuses what it
+//! detail of an image, the name of a message; sampling parameters, where a model takes none or not this one beside the
+//! other; and every field that OpenAI does not define, as Anthropic refuses what it
 //! does not know. Its own `top_k`, `thinking` and `cache_control` pass, and so do `thinking_blocks` in an assistant's
 //! message ([`thoughts`]).
 
@@ -66,7 +67,11 @@ impl Format for Anthropic {
             Some(Ok(draft)) if !draft.advises(call.model) => Effort::LeftOut,
             _ => Effort::Told,
         };
-        dropped::list(call.request, effort)
+        let mut paths = dropped::list(call.request, effort);
+        if let Ok(draft) = Draft::read(call.request) {
+            paths.extend(draft.unsampled(call.model).map(str::to_owned));
+        }
+        paths
     }
 
     fn reply<'b>(&self, body: &'b [u8], asked: &Asked) -> Result<Whole<'b>, Fault> {

@@ -10,6 +10,19 @@ pub(in crate::vendor) struct Model {
     pub(in crate::vendor) thinking: Thinking,
     /// How it is held to JSON.
     pub(in crate::vendor) structured: Structured,
+    /// Which sampling parameters it takes.
+    pub(in crate::vendor) sampling: Sampling,
+}
+
+/// Which sampling parameters a model takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::vendor) enum Sampling {
+    /// All.
+    Free,
+    /// All, but only one of `temperature` and `top_p`: "cannot both be specified for this model".
+    OneOfTwo,
+    /// None: each "is deprecated for this model", from Opus 4.7 on.
+    Fixed,
 }
 
 /// How a model is held to JSON.
@@ -38,31 +51,38 @@ impl Model {
     /// The model of a name, with or without a date at its end.
     pub(in crate::vendor) fn named(name: &str) -> Model {
         let known = MODELS.iter().find(|(start, ..)| name.starts_with(start));
-        known.map_or(UNKNOWN, |&(_, most_tokens, thinking, structured)| Model { most_tokens, thinking, structured })
+        known.map_or(UNKNOWN, |&(_, most_tokens, thinking, structured, sampling)| Model {
+            most_tokens,
+            thinking,
+            structured,
+            sampling,
+        })
     }
 }
 
 /// A limit above the model's own is an error, so a name that is not in the table gets what every model can do.
-const UNKNOWN: Model = Model { most_tokens: 4096, thinking: Thinking::None, structured: Structured::ByTool };
+const UNKNOWN: Model =
+    Model { most_tokens: 4096, thinking: Thinking::None, structured: Structured::ByTool, sampling: Sampling::Free };
 
 /// From Anthropic's public model tables; the first row that fits counts. Where no limit is published for a model, it
 /// is the one of its predecessor that is safe.
-const MODELS: &[(&str, u64, Thinking, Structured)] = &[
-    ("claude-fable-5", 64_000, Thinking::Adaptive, Structured::Natively),
-    ("claude-opus-5", 64_000, Thinking::Adaptive, Structured::Natively),
-    ("claude-sonnet-5", 128_000, Thinking::Adaptive, Structured::Natively),
-    ("claude-opus-4-8", 64_000, Thinking::Adaptive, Structured::Natively),
-    ("claude-opus-4-7", 64_000, Thinking::Adaptive, Structured::Natively),
-    ("claude-opus-4-6", 128_000, Thinking::Adaptive, Structured::Natively),
-    ("claude-sonnet-4-6", 64_000, Thinking::Adaptive, Structured::Natively),
-    ("claude-opus-4-5", 64_000, Thinking::Effort, Structured::Natively),
-    ("claude-sonnet-4-5", 64_000, Thinking::Budget, Structured::Natively),
-    ("claude-haiku-4-5", 64_000, Thinking::Budget, Structured::Natively),
-    ("claude-opus-4", 32_000, Thinking::Budget, Structured::ByTool),
-    ("claude-sonnet-4", 64_000, Thinking::Budget, Structured::ByTool),
-    ("claude-3-7-sonnet", 64_000, Thinking::Budget, Structured::ByTool),
-    ("claude-3-5", 8_192, Thinking::None, Structured::ByTool),
-    ("claude-3-", 4_096, Thinking::None, Structured::ByTool),
+const MODELS: &[(&str, u64, Thinking, Structured, Sampling)] = &[
+    ("claude-fable-5", 64_000, Thinking::Adaptive, Structured::Natively, Sampling::Fixed),
+    ("claude-opus-5", 64_000, Thinking::Adaptive, Structured::Natively, Sampling::Fixed),
+    ("claude-sonnet-5", 128_000, Thinking::Adaptive, Structured::Natively, Sampling::Fixed),
+    ("claude-opus-4-8", 64_000, Thinking::Adaptive, Structured::Natively, Sampling::Fixed),
+    ("claude-opus-4-7", 64_000, Thinking::Adaptive, Structured::Natively, Sampling::Fixed),
+    ("claude-opus-4-6", 128_000, Thinking::Adaptive, Structured::Natively, Sampling::OneOfTwo),
+    ("claude-sonnet-4-6", 64_000, Thinking::Adaptive, Structured::Natively, Sampling::OneOfTwo),
+    ("claude-opus-4-5", 64_000, Thinking::Effort, Structured::Natively, Sampling::OneOfTwo),
+    ("claude-sonnet-4-5", 64_000, Thinking::Budget, Structured::Natively, Sampling::OneOfTwo),
+    ("claude-haiku-4-5", 64_000, Thinking::Budget, Structured::Natively, Sampling::OneOfTwo),
+    ("claude-opus-4-1", 32_000, Thinking::Budget, Structured::ByTool, Sampling::OneOfTwo),
+    ("claude-opus-4", 32_000, Thinking::Budget, Structured::ByTool, Sampling::Free),
+    ("claude-sonnet-4", 64_000, Thinking::Budget, Structured::ByTool, Sampling::Free),
+    ("claude-3-7-sonnet", 64_000, Thinking::Budget, Structured::ByTool, Sampling::Free),
+    ("claude-3-5", 8_192, Thinking::None, Structured::ByTool, Sampling::Free),
+    ("claude-3-", 4_096, Thinking::None, Structured::ByTool, Sampling::Free),
 ];
 
 #[cfg(test)]
@@ -72,16 +92,18 @@ mod tests {
 
     #[test]
     fn the_first_row_that_fits_counts() {
-        for (name, most_tokens, thinking, structured) in [
-            ("claude-opus-4-6", 128_000, Thinking::Adaptive, Structured::Natively),
-            ("claude-opus-4-5-20251101", 64_000, Thinking::Effort, Structured::Natively),
-            ("claude-opus-4-1-20250805", 32_000, Thinking::Budget, Structured::ByTool),
-            ("claude-sonnet-4-20250514", 64_000, Thinking::Budget, Structured::ByTool),
-            ("claude-3-5-haiku-latest", 8_192, Thinking::None, Structured::ByTool),
-            ("claude-3-haiku-20240307", 4_096, Thinking::None, Structured::ByTool),
-            ("some-other", 4_096, Thinking::None, Structured::ByTool),
+        for (name, most_tokens, thinking, structured, sampling) in [
+            ("claude-opus-4-6", 128_000, Thinking::Adaptive, Structured::Natively, Sampling::OneOfTwo),
+            ("claude-opus-4-5-20251101", 64_000, Thinking::Effort, Structured::Natively, Sampling::OneOfTwo),
+            ("claude-opus-4-1-20250805", 32_000, Thinking::Budget, Structured::ByTool, Sampling::OneOfTwo),
+            ("claude-opus-4-20250514", 32_000, Thinking::Budget, Structured::ByTool, Sampling::Free),
+            ("claude-opus-4-7", 64_000, Thinking::Adaptive, Structured::Natively, Sampling::Fixed),
+            ("claude-sonnet-4-20250514", 64_000, Thinking::Budget, Structured::ByTool, Sampling::Free),
+            ("claude-3-5-haiku-latest", 8_192, Thinking::None, Structured::ByTool, Sampling::Free),
+            ("claude-3-haiku-20240307", 4_096, Thinking::None, Structured::ByTool, Sampling::Free),
+            ("some-other", 4_096, Thinking::None, Structured::ByTool, Sampling::Free),
         ] {
-            assert_eq!(Model::named(name), Model { most_tokens, thinking, structured }, "{name}");
+            assert_eq!(Model::named(name), Model { most_tokens, thinking, structured, sampling }, "{name}");
         }
     }
 }

@@ -154,12 +154,13 @@ impl Tokens {
 
     /// The same by OpenAI's definition; what is not known is 0.
     pub(super) fn usage(&self) -> Usage {
+        let completion = self.output.unwrap_or(0);
         Usage {
             prompt: self.input.unwrap_or(0).saturating_add(self.cache_read).saturating_add(self.cache_write),
-            completion: self.output.unwrap_or(0),
+            completion,
             cached: self.cache_read,
             cache_write: self.cache_write,
-            reasoning: self.thinking,
+            reasoning: self.thinking.min(completion),
         }
     }
 }

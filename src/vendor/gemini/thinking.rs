@@ -1,10 +1,24 @@
 //! How hard to think: OpenAI's `reasoning_effort` in Gemini's two ways of saying it.
 //!
-//! The word is a wish, so what a model cannot be told becomes the nearest that it can: a model that cannot but think is
-//! told to think the least it can for `none`. Whoever asks for thoughts gets to read their summary.
+//! The word is a wish, so what a model cannot be told becomes the nearest that it can; only `none` is more than that, and
+//! is refused for a model that cannot but think. Whoever asks for thoughts gets to read their summary.
 
 use super::models::Thinking;
 use crate::json::{Value, Writer};
+use crate::vendor::Unsupported;
+
+/// Whether a model can do without thinking, if that is what the client wants. One of four levels thinks next to nothing at
+/// `minimal`, which is what Google's own surface makes of `none`.
+pub(super) fn check(root: Value<'_>, thinking: Thinking) -> Result<(), Unsupported> {
+    match thinking {
+        Thinking::Budget(1..) | Thinking::TwoLevels | Thinking::ThreeLevels => {}
+        Thinking::None | Thinking::Budget(0) | Thinking::FourLevels => return Ok(()),
+    }
+    match root.text("reasoning_effort").as_deref() {
+        Some("none") => Err(Unsupported::new("reasoning_effort")),
+        _ => Ok(()),
+    }
+}
 
 /// Writes the member `thinkingConfig`, if there is anything to say.
 pub(super) fn render(root: Value<'_>, thinking: Thinking, w: &mut Writer) {
@@ -56,6 +70,23 @@ mod tests {
     use super::*;
     use crate::json::Doc;
     use crate::test;
+
+    #[test]
+    fn no_thinking_is_refused_where_there_is_no_such_thing() {
+        for (effort, thinking, good) in [
+            ("none", Thinking::None, true),
+            ("none", Thinking::Budget(0), true),
+            ("none", Thinking::Budget(128), false),
+            ("minimal", Thinking::Budget(128), true),
+            ("none", Thinking::TwoLevels, false),
+            ("none", Thinking::ThreeLevels, false),
+            ("low", Thinking::ThreeLevels, true),
+            ("none", Thinking::FourLevels, true),
+        ] {
+            let doc = Doc::parse(format!(r#"{{"reasoning_effort":"{effort}"}}"#).into_bytes()).unwrap();
+            assert_eq!(check(doc.root(), thinking).is_ok(), good, "{effort} {thinking:?}");
+        }
+    }
 
     #[test]
     fn each_model_is_told_in_its_own_way() {

@@ -103,6 +103,11 @@ pub mod asks {
         !matches!(value.as_str().as_deref(), Some("none" | "auto"))
     }
 
+    /// That a legacy function has answered, as `role` does.
+    pub fn a_function(value: Value<'_>) -> bool {
+        value.as_str().as_deref() == Some("function")
+    }
+
     /// That tools be chosen otherwise than the model likes, as `tool_choice` does.
     pub fn a_choice(value: Value<'_>) -> bool {
         value.as_str().as_deref() != Some("auto")
@@ -193,6 +198,7 @@ mod tests {
             (asks::several, &["1", "1.0"], &["2", "0", "\"1\""]),
             (asks::more_than_text, &["[]", r#"["text"]"#], &[r#"["text","audio"]"#, "[1]"]),
             (asks::a_call, &[r#""none""#, r#""auto""#], &[r#"{"name":"f"}"#]),
+            (asks::a_function, &[r#""user""#, r#""tool""#], &[r#""function""#]),
             (asks::a_choice, &[r#""auto""#], &[r#""none""#, r#""required""#, "{}"]),
             (asks::one_at_a_time, &["true"], &["false"]),
             (asks::a_schema, &["{}", r#"{"type":"json_object"}"#], &[r#"{"type":"json_schema"}"#]),
