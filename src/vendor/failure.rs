@@ -149,6 +149,13 @@ impl Reported {
         Reported { message, kind: text("type"), code, param, retry_after: google_delay(error) }
     }
 
+    /// The error that came in the place of an answer, if it is one: some vendors, or what stands in front of them, report
+    /// with a good status what went wrong behind it.
+    pub fn instead(root: Value<'_>) -> Option<Reported> {
+        let is_one = root.given("error").is_some() || root.text("object").as_deref() == Some("error");
+        is_one.then(|| Reported::read(root))
+    }
+
     /// The status that a vendor should have sent in the place of the one that it sent: to Google a bad key is a bad
     /// request.
     fn said(&self, status: u16) -> u16 {
@@ -158,7 +165,9 @@ impl Reported {
     /// The status that a vendor would have sent for an error that came inside a stream.
     fn status(&self) -> u16 {
         match (self.kind.as_str(), self.code.as_str()) {
-            ("rate_limit_error" | "requests" | "tokens", _) | (_, "rate_limit_exceeded" | "429") => 429,
+            ("rate_limit_error" | "rate_limited" | "requests" | "tokens", _) | (_, "rate_limit_exceeded" | "429") => {
+                429
+            }
             ("insufficient_quota", _) | (_, "insufficient_quota") => 429,
             ("overloaded_error", _) => 529,
             ("timeout_error", _) => 504,
@@ -375,6 +384,24 @@ mod tests {
         ] {
             let reported = Reported { kind: kind.into(), code: code.into(), ..Reported::default() };
             assert_eq!(Fault::Reported(reported).refusal("claude").status, status, "{kind} {code}");
+        }
+    }
+
+    #[test]
+    fn an_error_may_stand_where_an_answer_should() {
+        for (body, message) in [
+            (r#"{"error":{"message":"boom","code":502}}"#, Some("boom")),
+            (r#"{"error":{}}"#, Some("")),
+            (
+                r#"{"object":"error","message":"Service unavailable.","type":"internal_server_error"}"#,
+                Some("Service unavailable."),
+            ),
+            (r#"{"statusCode":200,"message":"ok"}"#, None),
+            (r#"{"object":"list","data":[]}"#, None),
+            (r#"{"error":null,"message":""}"#, None),
+        ] {
+            let doc = Doc::parse(body.as_bytes().to_vec()).unwrap();
+            assert_eq!(Reported::instead(doc.root()).map(|reported| reported.message).as_deref(), message, "{body}");
         }
     }
 
