@@ -160,6 +160,28 @@ def not_json():
     return script
 
 
+def error_with_200(status=503, said="Overloaded"):
+    """An error in the vendor's own shape, with a status that says that all is well."""
+
+    def script(format, call):
+        own, error = format.error(status, said)
+        yield message(200, [*own, JSON], error)
+
+    return script
+
+
+def drip(apart=0.1):
+    """Signs of life for ever, and never a word: comments, or the white space that may stand before JSON."""
+
+    def script(format, call):
+        yield stream_head(format) if call.streams else _begun(format)
+        while True:
+            yield chunk(b": still here\n\n" if call.streams else b"  ")
+            yield Pause(apart)
+
+    return script
+
+
 def cut(how, text=Reply.text, share=0.6):
     """An answer that stops at a share of its bytes, in the middle of an event; `how` is an end, or "clean"."""
 
