@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::json::{Doc, Value};
 use crate::refusal::{INVALID, Refusal, SERVER};
+use crate::vendor::delay;
 
 /// A failed attempt.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,7 +59,7 @@ pub struct Reported {
 }
 
 impl Failure {
-    /// A reply whose status says that it is an error. `retry_after` is the header, in seconds.
+    /// A reply whose status says that it is an error. `retry_after` is what its headers say.
     pub fn from_status(vendor: &str, status: u16, retry_after: Option<Duration>, body: &[u8]) -> Failure {
         let mut reported = Reported::parse(body);
         let said = reported.said(status);
@@ -68,8 +69,7 @@ impl Failure {
             reported =
                 Reported { message: "the gateway's own credential was rejected".to_owned(), ..Reported::default() };
         }
-        let mut refusal = reported.refusal(vendor, &row);
-        refusal.retry_after = retry_after.filter(|_| matches!(refusal.status, 429 | 503));
+        let refusal = Reported { retry_after, ..reported }.refusal(vendor, &row);
         Failure { outcome: Cow::Owned(status.to_string()), refusal, next: row.next }
     }
 
@@ -146,7 +146,8 @@ impl Reported {
         let message = message.or_else(|| listed(error)).unwrap_or_default();
         let param = Some(text("param")).filter(|param| !param.is_empty());
         let code = google_word(error).map_or_else(|| text("code"), Into::into);
-        Reported { message, kind: text("type"), code, param, retry_after: google_delay(error) }
+        let retry_after = delay::from_error(error, &message);
+        Reported { message, kind: text("type"), code, param, retry_after }
     }
 
     /// The error that came in the place of an answer, if it is one: some vendors, or what stands in front of them, report
@@ -189,7 +190,8 @@ impl Reported {
             |word: &str, ours: &str| if row.relay && !word.is_empty() { word.to_owned() } else { ours.to_owned() };
         let (kind, code) = (own(&self.kind, row.kind), own(&self.code, row.code));
         let refusal = Refusal::upstream(row.status, row.reason, &kind, &code, message);
-        Refusal { param: self.param.clone().filter(|_| row.relay), ..refusal }
+        let retry_after = self.retry_after.filter(|_| matches!(row.status, 429 | 503));
+        Refusal { param: self.param.clone().filter(|_| row.relay), retry_after, ..refusal }
     }
 }
 
@@ -230,16 +232,6 @@ fn google_word(error: Value<'_>) -> Option<&'static str> {
 fn google_status(code: &str) -> Option<u16> {
     GOOGLE.iter().find(|(word, _)| *word == code).map(|(_, status)| *status)
 }
-
-/// The `retryDelay` in the details of Google's error, a number of seconds such as `34.4s`.
-fn google_delay(error: Value<'_>) -> Option<Duration> {
-    let delay = error.given("details")?.items().find_map(|detail| detail.text("retryDelay"))?;
-    let seconds = delay.strip_suffix('s')?.parse().ok()?;
-    Duration::try_from_secs_f64(seconds).ok().filter(|delay| *delay <= LONGEST_DELAY)
-}
-
-/// What is above is a mistake: no quota takes longer than a day to come back.
-const LONGEST_DELAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// One row of the table: what a vendor's status becomes.
 struct Row {

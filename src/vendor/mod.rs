@@ -10,6 +10,7 @@ mod anthropic;
 mod azure;
 mod call_id;
 mod data_url;
+pub mod delay;
 mod echo;
 mod edits;
 pub mod failure;

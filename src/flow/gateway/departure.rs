@@ -44,7 +44,7 @@ pub(super) fn answer(mut forwarded: Box<Forwarded>, world: &mut World<'_>) -> St
         Some(last) => {
             forwarded.caller.visit.labels.vendor = vendor_name(config, &last.hop).into();
             match &last.outcome {
-                Outcome::Failed(failure) => failure.refusal.clone(),
+                Outcome::Failed(failure) => exchange.refusal().unwrap_or_else(|| failure.refusal.clone()),
                 Outcome::Answered | Outcome::Pending => {
                     let conversation = Conversation::of(&exchange.request, &forwarded.caller.key, config);
                     let went = conversation.map(|conversation| (conversation, last.hop.clone()));

@@ -223,8 +223,8 @@ fn receive(ticket: Ticket, end: bool, world: &mut World<'_>) -> Step<Vendor> {
 /// The whole body is here: an answer, or a failure.
 fn judge(ticket: Ticket, received: &Received, body: &[u8], world: &mut World<'_>) -> Step<Vendor> {
     if !received.good() {
-        let vendor = name(ticket, world);
-        return fail(ticket, Failure::from_status(vendor, received.status, received.retry_after(), body), world);
+        let (vendor, retry_after) = (name(ticket, world), received.retry_after(world.now()));
+        return fail(ticket, Failure::from_status(vendor, received.status, retry_after, body), world);
     }
     let Some((asked, format)) = asked(ticket, world) else {
         return Step::pass(Vendor::Over, Vec::new());
@@ -387,7 +387,8 @@ fn fail_with(ticket: Ticket, fault: Fault, world: &mut World<'_>) -> Step<Vendor
 
 /// Ends the attempt: Envoy tries the next vendor if there is one, else the gateway role answers the client.
 fn fail(ticket: Ticket, failure: Failure, world: &mut World<'_>) -> Step<Vendor> {
-    let next = world.exchanges.get(ticket.exchange).is_some_and(|exchange| exchange.has_next());
+    let now = world.now();
+    let next = world.exchanges.get(ticket.exchange).is_some_and(|exchange| exchange.has_next(now));
     let mut effects = vec![Effect::ResponseHeader(":status".into(), Some(failure.refusal.status.to_string().into()))];
     if next && failure.next == Next::Try {
         effects.push(Effect::ResponseHeader(RETRY.into(), Some("1".into())));
