@@ -19,6 +19,9 @@ ROWS = {"openai": "openai", "azure": "azure", "anthropic": "anthropic", "gemini"
 
 PAIRS = [(first, second) for first in ROWS for second in ROWS]
 
+RING = list(zip(ROWS, [*ROWS][1:] + [*ROWS][:1]))
+"""Each format first once, and second once."""
+
 ABSENT = {"refused": "unreachable", "unresolvable": "unreachable", "untrusted": "unreachable"}
 """What is wrong with a vendor that cannot be reached, and what the attempt is called."""
 
@@ -189,7 +192,7 @@ def test_nobody_answers(matrix, stage, every, stream, fault, outcome, status):
         assert case.called() == [one, other]
         return response
 
-    in_the_log(matrix, every(exchange, list(zip(ROWS, [*ROWS][1:] + [*ROWS][:1]))))
+    in_the_log(matrix, every(exchange, RING))
 
 
 @pytest.mark.parametrize("fault", ABSENT)
@@ -252,3 +255,37 @@ def test_a_connection_that_breaks_within_an_answer(matrix, stage, every, how):
 
     for line in logged(matrix, every(exchange, list(zip(ROWS, ROWS)))):
         assert line["attempts"].endswith(":cut_off"), line
+
+
+VOCABULARY = {
+    400: (400, "stop", True), 401: (502, "next", False), 402: (502, "next", True), 403: (502, "next", False),
+    404: (502, "next", True), 408: (504, "next", True), 409: (409, "next", True), 413: (413, "stop", True),
+    422: (400, "stop", True), 424: (502, "next", True), 429: (429, "next", True), 498: (429, "next", True),
+    500: (502, "next", True), 501: (502, "next", True), 502: (502, "next", True), 503: (503, "next", True),
+    504: (504, "next", True), 529: (503, "next", True),
+}
+"""For a vendor's status: the client's, whether another vendor is asked, and whether the client reads the vendor's text."""
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("status", VOCABULARY)
+def test_what_a_vendors_error_becomes(matrix, stage, every, status, stream):
+    """In the words of each format, alone and with somebody behind it. A text about a credential may quote a part of it."""
+    seen, then, told_on = VOCABULARY[status]
+    said = f"Words for {status}."
+
+    def exchange(first, second):
+        bad, other = f"m-{first}-{second}", f"m-{second}"
+        error = fail(status, said, retry_after=7)
+        case = stage.case(**{bad: error, other: error})
+        response = matrix.chat(case, f"{first}/{second}", stream=stream)
+        assert case.called() == ([bad, other] if then == "next" else [bad]), (case.called(), shown(response))
+        refused(response, seen)
+        teller = case.called()[-1]
+        assert response.said(V1).startswith(teller) and (said in response.said(V1)) is told_on, shown(response)
+        wait = response.headers.get("retry-after")
+        assert wait == ("7" if seen in (429, 503) else None), (wait, shown(response))
+        assert response.json["error"]["type"] and response.json["error"]["code"], shown(response)
+        return response
+
+    in_the_log(matrix, every(exchange, RING))
