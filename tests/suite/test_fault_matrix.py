@@ -11,7 +11,8 @@ import pytest
 from conftest import Setting, served_with
 from gateway import V1, told, until
 from scripts import (CLOSE, RESET, answer, close, cut, drip, empty, error_before_content, error_event, error_with_200,
-                     fail, gzipped, headers_then_silence, nonsense, not_json, page, reset, reset_after_headers, silence)
+                     fail, gzipped, headers_then_silence, nonsense, not_json, page, reset, reset_after_headers, silence,
+                     stalls)
 from vendors import closed_port
 
 ROWS = {"openai": "openai", "azure": "azure", "anthropic": "anthropic", "gemini": "gemini", "mistral": "mistral"}
@@ -255,6 +256,20 @@ def test_a_connection_that_breaks_within_an_answer(matrix, stage, every, how):
 
     for line in logged(matrix, every(exchange, list(zip(ROWS, ROWS)))):
         assert line["attempts"].endswith(":cut_off"), line
+
+
+def test_a_vendor_that_falls_silent_within_an_answer(matrix, stage, every):
+    """No filter is called in a silence, so nobody can write an error event; the vendor is blamed all the same."""
+    def exchange(first, second):
+        case = stage.case(**{f"m-{first}-{second}": stalls("word " * 30)})
+        response = matrix.chat(case, f"{first}/{second}", stream=True)
+        assert response.status == 200 and not response.whole, shown(response)
+        assert b"[DONE]" not in response.body and case.called() == [f"m-{first}-{second}"]
+        assert case.calls[0].finished.passed(5) and case.calls[0].abandoned, "the vendor still works for nobody"
+        return response
+
+    for line in logged(matrix, every(exchange, RING)):
+        assert line["attempts"].endswith(":timeout") and line["reason"] == "timeout", line
 
 
 VOCABULARY = {
