@@ -146,10 +146,9 @@ def gateway(stage, launch, certificates, tmp_path_factory):
         setting.vendor(first, **(setting.kept_in_file(first) if kind == "azure" else {}))
         setting.vendor(second)
         setting.dead(f"{name}-refused", kind, f"http://127.0.0.1:{port}{base}")
-        setting.dead(f"{name}-unresolvable", kind, f"http://no-such-host.invalid:{port}{base}")
         setting.model(name, name)
         for other in KINDS:
-            for fault in ["", "-refused", "-unresolvable"]:
+            for fault in ["", "-refused"]:
                 setting.model(f"{name}{fault}/{other}", f"{name}{fault}", f"{other}-2")
     trusted, stranger = certificates
     trusted.cert_pem.write_to_path(setting.directory / "ca.pem")
