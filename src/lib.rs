@@ -10,6 +10,7 @@ pub mod cache;
 pub mod chat;
 pub mod config;
 pub mod flow;
+pub mod hash;
 pub mod history;
 pub mod json;
 pub mod limit;

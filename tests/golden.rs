@@ -10,7 +10,7 @@
 //!   that is relayed is one of two sentences, or a string with every byte of it. A format that is a row has a file only
 //!   where it gets something else than OpenAI.
 //! - `replies/<format>/<case>.json` holds a vendor's body and what the client reads, and its tokens; or the fault.
-//! - `streams/<format>/<case>.sse` is what a vendor sent, to the byte, and `<case>.txt` what the client reads; a last
+//! - `streams/<format>/<case>.sse` (`.frames`, of Bedrock) is what a vendor sent, to the byte, and `<case>.txt` what the client reads; a last
 //!   line `!! ...` is a fault: its name, the status and the message; the line before it, or the last, has the tokens.
 //!   A case `<name>+usage` is asked for with `stream_options.include_usage`. Every stream is also cut at every byte.
 //!
@@ -45,6 +45,7 @@ const VENDORS: &[(&str, &str, &str)] = &[
     ("azure", "gpt 4o/prod", ""),
     ("anthropic", "claude-sonnet-4-5", "/v1"),
     ("gemini", "gemini-2.5-flash", "/v1beta"),
+    ("bedrock", "eu.anthropic.claude-sonnet-4-5-20250929-v1:0", ""),
 ];
 
 /// The formats that are rows: OpenAI's, but for what the row says.
@@ -151,8 +152,10 @@ fn with_vendor(mut told: Value, raw: &str) -> Value {
 #[test]
 fn streams() {
     let golden = Golden::load("streams/");
-    for (path, bytes) in golden.files.iter().filter(|(path, _)| path.ends_with(".sse")) {
-        let case = path.trim_end_matches(".sse");
+    for (path, bytes) in &golden.files {
+        let Some(case) = [".sse", ".frames"].iter().find_map(|end| path.strip_suffix(end)) else {
+            continue;
+        };
         let client = translate(path, &[bytes]);
         golden.expect(&format!("{case}.txt"), &client);
         for cut in 0..=bytes.len() {
@@ -166,7 +169,7 @@ fn streams() {
 /// What the client reads of a stream that comes in these pieces.
 fn translate(path: &str, pieces: &[&[u8]]) -> String {
     let format = format(folder(path));
-    let usage = path.ends_with("+usage.sse");
+    let usage = path.contains("+usage.");
     let mut out = Vec::new();
     let mut relay = Relay::new(format.stream(asked(Delivery::Stream { usage })));
     let outcome = run(&mut relay, pieces, &mut out);
@@ -217,7 +220,7 @@ fn told(format: &dyn Format, fault: Fault) -> String {
 }
 
 fn asked(delivery: Delivery) -> Asked {
-    Asked { task: Task::Chat, model: "asked-model".to_owned(), created: CREATED, delivery }
+    Asked { task: Task::Chat, model: "asked-model".to_owned(), id: "asked-id".to_owned(), created: CREATED, delivery }
 }
 
 fn format(kind: &str) -> &'static dyn Format {

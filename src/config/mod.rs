@@ -152,8 +152,10 @@ pub struct Vendor {
     pub format: &'static dyn Format,
     /// Where it is; `None` for the built-in echo vendor.
     pub endpoint: Option<Endpoint>,
-    /// Where its credential is kept; `None` if it takes none.
+    /// Where its credential is kept; `None` if it takes none, or only signed requests.
     pub credential: Option<Secret>,
+    /// How its requests are signed; `None` if they are not.
+    pub signing: Option<Signing>,
     /// Azure's `api-version`.
     pub api_version: Option<String>,
     /// A file with the certificate authorities to trust instead of the system's.
@@ -162,6 +164,42 @@ pub struct Vendor {
     pub stream_usage: StreamUsage,
     /// What all requests to it together may use.
     pub rules: Rc<Rules>,
+}
+
+impl Vendor {
+    /// What must be on the machine that asks it.
+    pub fn secrets(&self) -> Vec<Secret> {
+        let keys = match self.signing.as_ref().map(|signing| &signing.keys) {
+            None | Some(AwsKeys::Found) => Vec::new(),
+            Some(AwsKeys::Environment) => AWS_VARIABLES.map(|name| Secret::Env(name.to_owned())).to_vec(),
+            Some(AwsKeys::File(path)) => vec![Secret::File(path.clone())],
+        };
+        self.credential.iter().cloned().chain(keys).collect()
+    }
+}
+
+/// What Envoy reads the keys from; a session's token beside them is optional.
+const AWS_VARIABLES: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+
+/// How requests are signed, by Signature Version 4 of AWS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signing {
+    /// The region that the signature is for.
+    pub region: String,
+    /// Where Envoy takes the keys from.
+    pub keys: AwsKeys,
+}
+
+/// Where the keys are that requests are signed with. Like every secret they are only ever read by Envoy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AwsKeys {
+    /// In environment variables of the Envoy process.
+    Environment,
+    /// In a file, in the format of the AWS tools.
+    File(String),
+    /// Wherever Envoy looks for them: its environment, the file of the AWS tools, the role of the container, the pod or
+    /// the machine.
+    Found,
 }
 
 /// A vendor's `url`, taken apart.
@@ -316,7 +354,7 @@ pub struct Limits {
 
 /// Who decides about limits when Redis does not answer in time.
 #[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, Hash)]
 #[serde(rename_all = "lowercase")]
 pub enum OnRedisFailure {
     /// This Envoy, each at its part of the rate.

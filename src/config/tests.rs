@@ -6,7 +6,7 @@ mod limits;
 
 use serde_json::{Value, json};
 
-use super::{Config, Endpoint, Form, Permission, SingleVectors, checked, parse_json, read};
+use super::{Config, Endpoint, Form, Permission, Secret, SingleVectors, checked, parse_json, read};
 use crate::account::Price;
 use crate::account::table::rates;
 use crate::test;
@@ -103,6 +103,21 @@ fn a_vendor_is_at_home_unless_it_says_so() {
         (json!({"kind": "mistral", "credential": {"env": "KEY"}}), "api.mistral.ai", 443, "/v1"),
         (json!({"kind": "deepseek", "credential": {"file": "/key"}}), "api.deepseek.com", 443, ""),
         (json!({"kind": "groq", "url": "http://proxy:8080/groq/"}), "proxy", 8080, "/groq"),
+        (
+            json!({"kind": "bedrock", "region": "eu-central-1", "credential": {"aws": "found"}}),
+            "bedrock-runtime.eu-central-1.amazonaws.com",
+            443,
+            "",
+        ),
+        (
+            json!({"kind": "bedrock", "url": "https://vpce.example.com", "credential": {"env": "KEY"}}),
+            "vpce.example.com",
+            443,
+            "",
+        ),
+        // As the filter is told of vendors: without their credentials.
+        (json!({"kind": "bedrock", "region": "us-east-1"}), "bedrock-runtime.us-east-1.amazonaws.com", 443, ""),
+        (json!({"kind": "gemini"}), "generativelanguage.googleapis.com", 443, "/v1beta"),
         (json!({"kind": "ollama"}), "127.0.0.1", 11434, "/v1"),
         (json!({"kind": "vllm", "url": "http://gpu/v1", "credential": {"env": "KEY"}}), "gpu", 80, "/v1"),
     ] {
@@ -123,9 +138,58 @@ fn an_unknown_kind_is_told_the_known_ones() {
 }
 
 #[test]
+fn a_vendor_with_regions_is_told_what_is_missing() {
+    let no_keys = "vendors[0].credential: missing: {env: NAME} or {file: /path} of a Bedrock API key, or \
+                   {aws: environment}, {aws: found} or {aws: /path} to sign requests";
+    let no_region = "vendors[0].region: missing: the AWS region, for example eu-central-1";
+    let one = "vendors[0].credential: must be one of {env: NAME}, {file: /path} and {aws: ..}";
+    let not_aws = "vendors[0].credential.aws: must be environment, found, or the absolute path of a file with the keys";
+    let bad_region = "vendors[0].region: must be the name of an AWS region, for example eu-central-1";
+    let only = "vendors[0].region: only the kinds bedrock take one";
+    let only_aws = "vendors[0].credential.aws: only the kinds bedrock take it";
+    let (key, found) = (json!({"env": "KEY"}), json!({"aws": "found"}));
+    for (kind, url, region, credential, problem) in [
+        ("bedrock", None, Some("eu-central-1"), Value::Null, no_keys.to_owned()),
+        ("bedrock", Some("https://h"), None, Value::Null, no_keys.to_owned()),
+        ("bedrock", None, None, key.clone(), no_region.to_owned()),
+        ("bedrock", Some("https://h"), None, found.clone(), no_region.to_owned()),
+        ("bedrock", None, None, Value::Null, format!("{no_region}\n{no_keys}")),
+        ("bedrock", None, Some("r"), json!({"aws": "found", "env": "KEY"}), one.to_owned()),
+        ("bedrock", None, Some("r"), json!({"aws": "profile"}), not_aws.to_owned()),
+        ("bedrock", None, Some("r/../x"), key.clone(), bad_region.to_owned()),
+        ("openai", Some("https://h"), Some("r"), key.clone(), only.to_owned()),
+        ("openai", Some("https://h"), None, found, only_aws.to_owned()),
+    ] {
+        let vendor = json!({"name": "v", "kind": kind, "url": url, "region": region, "credential": credential});
+        assert_eq!(of_vendor(vendor).err().as_deref(), Some(problem.as_str()), "{kind} {region:?} {credential}");
+    }
+}
+
+/// A file with this vendor alone, or what is wrong with it.
+fn of_vendor(vendor: Value) -> Result<Config, String> {
+    let models = json!([{"name": "m", "serve": [{"vendor": "v"}]}]);
+    let file = json!({"vendors": [vendor], "models": models}).to_string();
+    checked(&read::json(file.as_bytes()).unwrap(), Form::File).map_err(|problems| problems.to_string())
+}
+
+#[test]
+fn what_must_be_there_to_sign() {
+    let secrets = |aws: &str| {
+        let vendor = json!({"name": "v", "kind": "bedrock", "region": "r", "credential": {"aws": aws}});
+        of_vendor(vendor).unwrap().vendors[0].secrets()
+    };
+    let variables = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(|name| Secret::Env(name.to_owned()));
+    assert_eq!(secrets("environment"), variables);
+    assert_eq!(secrets("/run/aws"), [Secret::File("/run/aws".to_owned())]);
+    assert_eq!(secrets("found"), []);
+}
+
+#[test]
 fn every_home_is_an_address() {
     for format in FORMATS {
-        let home = format.home().url().map(str::parse::<Endpoint>);
+        let home = format.home();
+        let url = home.url().map(str::to_owned).or_else(|| home.in_region("eu-central-1"));
+        let home = url.map(|url| url.parse::<Endpoint>());
         assert!(home.is_none_or(|home| home.is_ok()), "{format:?}");
     }
 }

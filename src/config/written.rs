@@ -118,18 +118,24 @@ pub struct Vendor {
     /// 1 to 64 letters, digits or `._-`: the name in `serve`, in headers and in metrics.
     #[serde(default)]
     pub name: String,
-    /// The format it speaks: `openai`, `azure`, `anthropic`, `gemini`, `mistral`, `groq`, `deepseek`, `xai`, `together`,
-    /// `fireworks`, `openrouter`, `ollama`, `vllm` or `echo`.
+    /// The format it speaks: `openai`, `azure`, `anthropic`, `gemini`, `bedrock`, `mistral`, `groq`, `deepseek`, `xai`,
+    /// `together`, `fireworks`, `openrouter`, `ollama`, `vllm` or `echo`.
     #[serde(default)]
     pub kind: String,
     /// Base of the vendor's API, `https://` or `http://`, without query; `echo` has none, and `openai`, `azure` and
     /// `anthropic` must have one.
     ///
-    /// Default: the vendor's own; of `ollama` and `vllm`, the usual port of this machine
+    /// Default: the vendor's own; of `bedrock`, that of its region; of `ollama` and `vllm`, the usual port of this machine
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// Only for `bedrock`: the AWS region, for example `eu-central-1`; must be given without a `url`, and where requests
+    /// are signed.
+    ///
+    /// Default: none
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
     /// Where the vendor's key is kept; a vendor whose credential is missing is left out. Without a `url` it must be
-    /// given, but for `ollama` and `vllm`.
+    /// given, but for `ollama` and `vllm`; for `bedrock` always.
     ///
     /// Default: none
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -150,7 +156,7 @@ pub struct Vendor {
     /// Default: none
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Rules>,
-    /// Not for `anthropic`, `mistral`, `fireworks`, `openrouter` and `echo`: whether each stream is asked for its
+    /// Not for `anthropic`, `gemini`, `bedrock`, `mistral`, `fireworks`, `openrouter` and `echo`: whether each stream is asked for its
     /// tokens; `false` for a server that refuses `stream_options`.
     ///
     /// Default: `true`
@@ -158,7 +164,7 @@ pub struct Vendor {
     pub stream_usage: Option<bool>,
 }
 
-/// `credential: {env: NAME}` or `credential: {file: /path}`.
+/// `credential: {env: NAME}`, `credential: {file: /path}` or, of `bedrock`, `credential: {aws: environment}`.
 #[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Credential {
@@ -168,6 +174,9 @@ pub struct Credential {
     /// The absolute path of a file; another content is taken while the gateway runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
+    /// Only for `bedrock`, whose requests are then signed: where the keys are, see below.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aws: Option<String>,
 }
 
 /// One of `models`.

@@ -3,7 +3,6 @@
 //! The `gateway` role starts an exchange, the `vendor` role finds it again on every attempt: both run in the same VM of
 //! the same worker, so the request is parsed once and never leaves memory. Envoy's stream carries only the number.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use crate::chat::tally::Counted;
 use crate::chat::{Fold, Request, Tally, Usage};
 use crate::config::{Config, Hop, Routing};
 use crate::flow::report::Progress;
+use crate::hash::OwnKeys;
 use crate::refusal::Refusal;
 use crate::route::{Headroom, Plan};
 use crate::unit::NanoUsd;
@@ -293,14 +293,14 @@ fn silence(attempt: &Attempt, now: Duration, config: &Config) -> Failure {
 #[derive(Debug)]
 pub struct Exchanges {
     next: u64,
-    open: HashMap<u64, Exchange>,
+    open: OwnKeys<u64, Exchange>,
 }
 
 impl Exchanges {
     /// An empty set. Numbers count up from `seed`, which must differ each time a VM starts (a clock in nanoseconds
     /// does): a stream that outlived the VM that numbered it must never find another client's exchange.
     pub fn new(seed: u64) -> Exchanges {
-        Exchanges { next: seed, open: HashMap::new() }
+        Exchanges { next: seed, open: OwnKeys::default() }
     }
 
     /// Keeps an exchange and numbers it.

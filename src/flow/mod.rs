@@ -330,7 +330,8 @@ impl Head {
     /// headers; it costs some ten times as much.
     pub fn exchange(&self, wanted: Headers, effect: fn(Name, Option<Text>) -> Effect) -> Vec<Effect> {
         let unwanted = self.0.iter().map(|(name, _)| name).filter(|name| !wanted.iter().any(|(n, _)| n == name));
-        let mut effects: Vec<_> = unwanted.map(|name| effect(Cow::Owned(name.clone()), None)).collect();
+        let mut effects = Vec::with_capacity(self.0.len() + wanted.len());
+        effects.extend(unwanted.map(|name| effect(Cow::Owned(name.clone()), None)));
         for (name, value) in wanted {
             if !self.0.iter().any(|(n, present)| n == name && *present == value.as_bytes()) {
                 effects.push(effect(Cow::Borrowed(name), Some(value)));

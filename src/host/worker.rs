@@ -1,9 +1,8 @@
 //! What all roles of one VM share: the configuration, the exchanges, the metrics that are already defined.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,6 +18,7 @@ use crate::flow::flight::{Flights, Stream};
 use crate::flow::load::Spare;
 use crate::flow::pool::Pools;
 use crate::flow::{Head, World, kept, party, report};
+use crate::hash::OwnKeys;
 use crate::history::{self, History};
 use crate::host::redis;
 use crate::metric::{Counter, Histogram};
@@ -49,22 +49,22 @@ pub struct Worker {
 /// Envoy's numbers of the statistics that this VM has used.
 #[derive(Default)]
 struct Statistics {
-    numbers: HashMap<String, u32>,
-    /// Where names are written to be looked up, so that none is made for it.
-    name: String,
+    counters: OwnKeys<Counter, u32>,
+    histograms: OwnKeys<Histogram, u32>,
 }
 
-impl Statistics {
-    /// Each is defined once per VM.
-    fn number(&mut self, kind: MetricType, write: impl FnOnce(&mut String)) -> Option<u32> {
-        write(&mut self.name);
-        if let Some(number) = self.numbers.get(&self.name) {
-            return Some(*number);
-        }
-        let number = hostcalls::define_metric(kind, &self.name).ok()?;
-        self.numbers.insert(self.name.clone(), number);
-        Some(number)
+/// Each is defined once per VM.
+fn number<S: Clone + Eq + Hash>(
+    known: &mut OwnKeys<S, u32>,
+    statistic: &S,
+    define: impl FnOnce() -> Option<u32>,
+) -> Option<u32> {
+    if let Some(number) = known.get(statistic) {
+        return Some(*number);
     }
+    let number = define()?;
+    known.insert(statistic.clone(), number);
+    Some(number)
 }
 
 /// Installs the configuration for streams to come. Those that are on their way go on with theirs; what is remembered of
@@ -127,22 +127,22 @@ pub fn count(counter: &Counter, more: u64) {
     if more == 0 {
         return;
     }
-    let number = statistic(MetricType::Counter, |name| counter.write(name));
-    if let Some(number) = number {
+    let define = || hostcalls::define_metric(MetricType::Counter, &counter.name()).ok();
+    if let Some(number) = statistics(|known| number(&mut known.counters, counter, define)) {
         let _ = hostcalls::increment_metric(number, i64::try_from(more).unwrap_or(i64::MAX));
     }
 }
 
 /// Notes how long something took; Envoy is told microseconds.
 pub fn observe(histogram: &Histogram, took: Duration) {
-    let number = statistic(MetricType::Histogram, |name| histogram.write(name));
-    if let Some(number) = number {
+    let define = || hostcalls::define_metric(MetricType::Histogram, &histogram.name()).ok();
+    if let Some(number) = statistics(|known| number(&mut known.histograms, histogram, define)) {
         let _ = hostcalls::record_metric(number, u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     }
 }
 
-fn statistic(kind: MetricType, write: impl FnOnce(&mut String)) -> Option<u32> {
-    WORKER.with_borrow_mut(|slot| slot.as_mut()?.statistics.number(kind, write))
+fn statistics<T>(work: impl FnOnce(&mut Statistics) -> Option<T>) -> Option<T> {
+    WORKER.with_borrow_mut(|slot| work(&mut slot.as_mut()?.statistics))
 }
 
 /// The number of the current stream's exchange, if it has one.

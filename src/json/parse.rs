@@ -198,8 +198,7 @@ impl Parser<'_> {
         self.at += 1;
         loop {
             let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-            let run = rest.iter().position(|b| matches!(b, b'"' | b'\\' | ..0x20)).ok_or(Why::End)?;
-            self.at += run;
+            self.at += plain(rest).ok_or(Why::End)?;
             match self.peek() {
                 Some(b'"') => break,
                 Some(b'\\') => {
@@ -303,6 +302,20 @@ impl Parser<'_> {
     fn unexpected(&self) -> Why {
         self.text.get(self.at..).and_then(|rest| rest.chars().next()).map_or(Why::End, Why::Unexpected)
     }
+}
+
+/// How many bytes of a string stand before the first that means something. Most of a body is the text of prompts and
+/// answers, so this is where most of the time of parsing goes; a whole block is looked at without a branch, which the
+/// compiler makes a few instructions for 16 bytes.
+fn plain(text: &[u8]) -> Option<usize> {
+    let (blocks, _) = text.as_chunks::<16>();
+    let skip = 16 * blocks.iter().take_while(|block| !block.iter().fold(false, |any, b| any | special(*b))).count();
+    let rest = text.get(skip..)?.iter().position(|b| special(*b))?;
+    Some(skip + rest)
+}
+
+fn special(byte: u8) -> bool {
+    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
 }
 
 fn unescaped(raw: &str) -> String {

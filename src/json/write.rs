@@ -44,7 +44,7 @@ impl Writer {
 
     /// The name of the member whose value is written next.
     pub fn key(&mut self, name: &str) -> &mut Writer {
-        if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        if name.bytes().fold(true, |plain, byte| plain & (byte.is_ascii_alphanumeric() | (byte == b'_'))) {
             self.separate();
             self.out.push(b'"');
             self.out.extend_from_slice(name.as_bytes());
@@ -71,7 +71,16 @@ impl Writer {
 
     /// An integer.
     pub fn number(&mut self, number: u64) {
-        self.raw(&number.to_string());
+        self.separate();
+        self.digits(number, 1);
+    }
+
+    /// A number of thousandths as a decimal number.
+    pub fn thousandths(&mut self, number: u64) {
+        self.separate();
+        self.digits(number / 1000, 1);
+        self.out.push(b'.');
+        self.digits(number % 1000, 3);
     }
 
     /// A Boolean.
@@ -92,6 +101,21 @@ impl Writer {
         }
     }
 
+    /// So many digits at least, without the detour of a format string.
+    fn digits(&mut self, mut number: u64, least: usize) {
+        let mut digits = [b'0'; 20];
+        let mut count = 0;
+        for place in digits.iter_mut().rev() {
+            if number == 0 && count >= least {
+                break;
+            }
+            *place = b'0' + (number % 10) as u8;
+            number /= 10;
+            count += 1;
+        }
+        self.out.extend_from_slice(digits.get(digits.len() - count..).unwrap_or_default());
+    }
+
     /// A comma, unless this is the first thing inside brackets, a member's value, or the first thing of a line.
     /// No value ends in one of these bytes, so the last byte tells.
     fn separate(&mut self) {
@@ -105,6 +129,17 @@ impl Writer {
 mod tests {
     use super::*;
     use crate::test;
+
+    #[test]
+    fn writes_numbers_in_full() {
+        let mut w = Writer::default();
+        w.array(|w| {
+            [0, 7, 10, 907, u64::MAX].into_iter().for_each(|number| w.number(number));
+            [0, 7, 90, 1000, 12_345].into_iter().for_each(|number| w.thousandths(number));
+        });
+        let text = String::from_utf8(w.finish()).unwrap();
+        assert_eq!(text, "[0,7,10,907,18446744073709551615,0.000,0.007,0.090,1.000,12.345]");
+    }
 
     #[test]
     fn separates_and_escapes() {

@@ -106,7 +106,7 @@ impl<T> Rule<T> {
 
 /// What a limit does.
 #[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, Hash)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// It refuses.

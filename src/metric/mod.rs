@@ -19,7 +19,7 @@ use crate::limit::Mode;
 pub use table::{LABELS, METRICS, Metric};
 
 /// Something to count.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Counter {
     /// A request that is over.
     Request(Labels),
@@ -114,7 +114,7 @@ impl Counter {
 }
 
 /// How long something took.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Histogram {
     /// A request.
     Duration {
@@ -153,7 +153,7 @@ impl Histogram {
 }
 
 /// Who was asked, and for what.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Target {
     /// The vendor.
     pub vendor: Rc<str>,
@@ -162,7 +162,7 @@ pub struct Target {
 }
 
 /// What a client gets that no vendor answers: the ladder from the best to the worst.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Rung {
     /// An answer that this Envoy keeps.
     L1,
@@ -212,7 +212,7 @@ fn looked(header: &'static str) -> [&'static str; 3] {
 }
 
 /// What `api_gateway_requests_total` counts a request under.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Labels {
     /// One of [`METHODS`], else `other`.
     pub method: &'static str,
@@ -287,10 +287,7 @@ fn write(metric: &Metric, values: &[&str], out: &mut String) {
             out.push_str(";;");
             out.push_str(label);
             out.push('=');
-            for (i, part) in value.split(';').enumerate() {
-                out.push_str(if i == 0 { "" } else { "_" });
-                out.push_str(part);
-            }
+            out.extend(value.chars().map(|c| if c == ';' { '_' } else { c }));
         }
     }
 }

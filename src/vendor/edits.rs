@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::ops::Range;
 
+use memchr::memmem;
+
 use super::{Body, Call, call_id};
 use crate::chat::Request;
 use crate::chat::request::Delivery;
@@ -100,8 +102,7 @@ pub(super) fn rename(call: &Call<'_>, edits: &mut Edits<'_>) {
 
 /// Takes the signatures of thoughts out of the ids of tool calls: they mean nothing here, and may be longer than an id.
 pub(super) fn unsign(call: &Call<'_>, edits: &mut Edits<'_>) {
-    let mark = call_id::MARK.as_bytes();
-    if !call.request.body().windows(mark.len()).any(|bytes| bytes == mark) {
+    if memmem::find(call.request.body(), call_id::MARK.as_bytes()).is_none() {
         return;
     }
     for message in call.request.messages() {

@@ -61,15 +61,25 @@ pub struct Reported {
 impl Failure {
     /// A reply whose status says that it is an error. `retry_after` is what its headers say.
     pub fn from_status(vendor: &str, status: u16, retry_after: Option<Duration>, body: &[u8]) -> Failure {
+        Failure::from_named_status(vendor, status, "", retry_after, body)
+    }
+
+    /// The same of a vendor that names its errors outside of their bodies; `word` is empty where there is none.
+    pub fn from_named_status(
+        vendor: &str,
+        status: u16,
+        word: &str,
+        retry_after: Option<Duration>,
+        body: &[u8],
+    ) -> Failure {
         let mut reported = Reported::parse(body);
+        if !word.is_empty() {
+            reported.kind = word.to_owned();
+        }
         let said = reported.said(status);
         let row = row(said, &reported);
         let retry_after = retry_after.or(reported.retry_after);
-        if matches!(said, 401 | 403) {
-            reported =
-                Reported { message: "the gateway's own credential was rejected".to_owned(), ..Reported::default() };
-        }
-        let refusal = Reported { retry_after, ..reported }.refusal(vendor, &row);
+        let refusal = Reported { retry_after, ..reported.concealing(said) }.refusal(vendor, &row);
         Failure { outcome: Cow::Owned(status.to_string()), refusal, next: row.next }
     }
 
@@ -117,7 +127,10 @@ impl Fault {
             Fault::Unreadable(what) => broken(format!("{vendor} sent a reply that is not {what}")),
             Fault::CutOff => broken(format!("{vendor} broke off before the answer was complete")),
             Fault::TooLong => broken(format!("{vendor} sent more than the gateway reads")),
-            Fault::Reported(reported) => reported.refusal(vendor, &row(reported.status(), reported)),
+            Fault::Reported(reported) => {
+                let status = reported.status();
+                reported.clone().concealing(status).refusal(vendor, &row(status, reported))
+            }
         }
     }
 }
@@ -128,9 +141,9 @@ impl Reported {
         Doc::parse(body.to_vec()).map(|doc| Reported::read(doc.root())).unwrap_or_default()
     }
 
-    /// Reads `{"error": {..}}`, `{"error": "text"}`, `{"message": ..}` or `{"detail": ..}`, also as the only item of an
-    /// array; the last is a text or, of servers made with FastAPI, a list of `{"msg": ..}`, which Mistral puts into
-    /// `message`. Google's errors (`google.rpc.Status`) have a word in `status`, which says more than the number in `code`,
+    /// Reads `{"error": {..}}`, `{"error": "text"}`, `{"message": ..}`, which Amazon also begins with a capital, or
+    /// `{"detail": ..}`, also as the only item of an array; the last is a text or, of servers made with FastAPI, a list of
+    /// `{"msg": ..}`, which Mistral puts into `message`. Google's errors (`google.rpc.Status`) have a word in `status`, which says more than the number in `code`,
     /// and `details`, of which two matter: that the key is bad, and when to come again.
     pub fn read(root: Value<'_>) -> Reported {
         let root = root.items().next().unwrap_or(root);
@@ -142,7 +155,7 @@ impl Reported {
                 .unwrap_or_default()
                 .into()
         };
-        let message = ["message", "error", "detail"].map(text).into_iter().find(|m| !m.is_empty());
+        let message = ["message", "Message", "error", "detail"].map(text).into_iter().find(|m| !m.is_empty());
         let message = message.or_else(|| listed(error)).unwrap_or_default();
         let param = Some(text("param")).filter(|param| !param.is_empty());
         let code = google_word(error).map_or_else(|| text("code"), Into::into);
@@ -157,10 +170,20 @@ impl Reported {
         is_one.then(|| Reported::read(root))
     }
 
+    /// What may be told of it: texts about a credential quote parts of it, or name the account.
+    fn concealing(self, status: u16) -> Reported {
+        match status {
+            401 | 403 => {
+                Reported { message: "the gateway's own credential was rejected".to_owned(), ..Reported::default() }
+            }
+            _ => self,
+        }
+    }
+
     /// The status that a vendor should have sent in the place of the one that it sent: to Google a bad key is a bad
-    /// request.
+    /// request, and so is to Amazon a quota that is used up or a token that has expired.
     fn said(&self, status: u16) -> u16 {
-        if self.code == BAD_KEY { 401 } else { status }
+        if self.code == BAD_KEY { 401 } else { amazon_status(&self.kind).unwrap_or(status) }
     }
 
     /// The status that a vendor would have sent for an error that came inside a stream.
@@ -174,7 +197,8 @@ impl Reported {
             ("timeout_error", _) => 504,
             ("invalid_request_error", _) => 400,
             (_, BAD_KEY) => 401,
-            (_, code) => google_status(code)
+            (kind, code) => amazon_status(kind)
+                .or_else(|| google_status(code))
                 .or_else(|| code.parse().ok())
                 .filter(|code| (400..600).contains(code))
                 .unwrap_or(500),
@@ -214,6 +238,33 @@ const GOOGLE: &[(&str, u16)] = &[
     ("UNAVAILABLE", 503),
     ("DEADLINE_EXCEEDED", 504),
 ];
+
+/// Amazon's words for what went wrong, and the statuses that belong to them: those of Bedrock's runtime as its service
+/// model has them, but for a quota, which it takes for a bad request; and those of its request signing ("Common Errors").
+/// Inside a stream the same words begin with a small letter.
+const AMAZON: &[(&str, u16)] = &[
+    ("ValidationException", 400),
+    ("AccessDeniedException", 403),
+    ("ExpiredTokenException", 403),
+    ("IncompleteSignatureException", 403),
+    ("InvalidSignatureException", 403),
+    ("MissingAuthenticationTokenException", 403),
+    ("UnrecognizedClientException", 403),
+    ("ResourceNotFoundException", 404),
+    ("ModelTimeoutException", 408),
+    ("ModelErrorException", 424),
+    ("ModelStreamErrorException", 424),
+    ("ModelNotReadyException", 429),
+    ("ServiceQuotaExceededException", 429),
+    ("ThrottlingException", 429),
+    ("InternalServerException", 500),
+    ("ServiceUnavailableException", 503),
+];
+
+/// The status that belongs to one of Amazon's words.
+fn amazon_status(kind: &str) -> Option<u16> {
+    AMAZON.iter().find(|(word, _)| word.eq_ignore_ascii_case(kind)).map(|(_, status)| *status)
+}
 
 /// The `reason` in the details of Google's error for a key that is none.
 const BAD_KEY: &str = "API_KEY_INVALID";
@@ -416,6 +467,41 @@ mod tests {
             assert_eq!(failure.refusal.code.as_deref(), Some(code), "{body}");
             assert_eq!(failure.outcome, status.to_string());
             assert_eq!(failure.refusal.message == "openai: m", shown != 502 || status == 402, "{body}");
+        }
+    }
+
+    #[test]
+    fn reads_amazons_errors() {
+        for (status, word, body, shown, next) in [
+            (400, "ValidationException", r#"{"message":"m"}"#, 400, Next::Stop),
+            (400, "", r#"{"Message":"m"}"#, 400, Next::Stop),
+            (400, "ExpiredTokenException", r#"{"message":"m"}"#, 502, Next::Try),
+            (400, "ServiceQuotaExceededException", r#"{"message":"m"}"#, 429, Next::Try),
+            (403, "UnrecognizedClientException", r#"{"message":"m"}"#, 502, Next::Try),
+            (408, "ModelTimeoutException", r#"{"message":"m"}"#, 504, Next::Try),
+            (424, "ModelErrorException", r#"{"message":"m"}"#, 502, Next::Try),
+            (429, "ThrottlingException", r#"{"message":"m"}"#, 429, Next::Try),
+            (503, "ServiceUnavailableException", r#"{"message":"m"}"#, 503, Next::Try),
+            (429, "UnheardOfException", "", 429, Next::Try),
+        ] {
+            let failure = Failure::from_named_status("bedrock", status, word, None, body.as_bytes());
+            assert_eq!((failure.refusal.status, failure.next), (shown, next), "{status} {word}");
+            assert_eq!(failure.outcome, status.to_string());
+            let credential = word.starts_with("Expired") || word.starts_with("Unrecognized");
+            assert_eq!(failure.refusal.message == "bedrock: m", !credential && !body.is_empty(), "{word}");
+        }
+        for (word, status) in [
+            ("throttlingException", 429),
+            ("internalServerException", 502),
+            ("modelStreamErrorException", 502),
+            ("serviceUnavailableException", 503),
+            ("validationException", 400),
+            ("ExpiredTokenException", 502),
+            ("somethingElse", 502),
+        ] {
+            let reported = Reported { kind: word.into(), message: "arn:aws".into(), ..Reported::default() };
+            let refusal = Fault::Reported(reported).refusal("bedrock");
+            assert_eq!((refusal.status, refusal.message.contains("arn")), (status, word != "ExpiredTokenException"));
         }
     }
 

@@ -5,7 +5,7 @@
 
 use super::openai::fix::asks;
 use super::openai::{Answers, CallIds, Compatible, Counts, Ending, Fix, Fixes, Nulls, OPENAI, Reasoning, Requests};
-use super::{Format, Home, anthropic, azure, echo, gemini};
+use super::{Format, Home, anthropic, azure, bedrock, echo, gemini};
 use crate::chat::Task;
 use crate::chat::answer::Finish;
 
@@ -15,6 +15,7 @@ pub static FORMATS: &[&dyn Format] = &[
     &azure::Azure,
     &anthropic::Anthropic,
     &gemini::Gemini,
+    &bedrock::Bedrock,
     // Errors of its API name each field that it does not know ("Extra inputs are not permitted"), max_completion_tokens,
     // metadata, a message's name and its reasoning_content among them; its SDK's ChatCompletionRequest and
     // EmbeddingRequest list those that it does. Streams count unasked; the rest of the answer as recorded.

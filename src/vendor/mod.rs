@@ -1,6 +1,7 @@
 //! Vendors: the wire formats that Weir translates to and from.
 //!
-//! A [`Format`] is one page: the request out, the reply back, the stream back. Errors need no page of their own, all
+//! A [`Format`] is one page: the request out, the reply back, the stream back. Most vendors cut their streams into
+//! server-sent events, one does not ([`Framing`]). Errors need no page of their own, all
 //! formats share the table in [`failure`]. A vendor that speaks OpenAI's format, more or less, is no page but a row of
 //! data, a [`Compatible`](openai::Compatible). [`FORMATS`] is the only list of them all; `weir.yaml`, the documentation
 //! and the conformance tests read it. Translation always starts from the client's own request, because it runs again on every
@@ -8,11 +9,13 @@
 
 mod anthropic;
 mod azure;
+mod bedrock;
 mod call_id;
 mod data_url;
 pub mod delay;
 mod echo;
 mod edits;
+pub mod event_stream;
 pub mod failure;
 mod formats;
 mod gemini;
@@ -98,6 +101,11 @@ impl fmt::Debug for dyn Format {
 ///
 /// After an error neither method is called again.
 pub trait Stream {
+    /// How the vendor cuts it into events.
+    fn framing(&self) -> Framing {
+        Framing::Events
+    }
+
     /// One event. `name` is empty where the vendor names none.
     fn event(&mut self, name: &str, data: &str, out: &mut Vec<u8>) -> Result<(), Fault>;
 
@@ -111,6 +119,25 @@ pub trait Stream {
     /// no more than a failed attempt.
     fn spoke(&self) -> bool {
         self.tally().written > 0
+    }
+}
+
+/// How a stream is cut into events, in either case each with a name and a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// Server-sent events.
+    Events,
+    /// [Amazon's frames](event_stream).
+    Frames,
+}
+
+impl Framing {
+    /// What the vendor calls such a stream in its `content-type`.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Framing::Events => "text/event-stream",
+            Framing::Frames => "application/vnd.amazon.eventstream",
+        }
     }
 }
 
@@ -136,16 +163,27 @@ pub enum Home {
     Anywhere,
     /// At this url, where nobody is answered without a credential.
     Hosted(&'static str),
+    /// In each of its regions, where nobody is answered without a credential: what stands before and behind the
+    /// region's name.
+    Regional(&'static str, &'static str),
     /// On the same machine, at the usual url, where everybody is.
     Local(&'static str),
 }
 
 impl Home {
-    /// The url.
+    /// The url, where there is only one.
     pub fn url(self) -> Option<&'static str> {
         match self {
-            Home::Anywhere => None,
+            Home::Anywhere | Home::Regional(..) => None,
             Home::Hosted(url) | Home::Local(url) => Some(url),
+        }
+    }
+
+    /// The url in a region, where there is one in each.
+    pub fn in_region(self, region: &str) -> Option<String> {
+        match self {
+            Home::Regional(before, behind) => Some([before, region, behind].concat()),
+            Home::Anywhere | Home::Hosted(_) | Home::Local(_) => None,
         }
     }
 }
@@ -253,6 +291,8 @@ pub struct Asked {
     pub task: Task,
     /// The model's name at the vendor, for replies that do not name it.
     pub model: String,
+    /// The vendor's number of the request, for replies that have no id of their own; empty where it gives none.
+    pub id: String,
     /// Unix time in seconds, for replies that carry none.
     pub created: u64,
     /// How the client wants its answer.

@@ -1,34 +1,55 @@
 //! Running a stream through its translation: bytes in any cut, bytes for the client out.
 
-use super::{Fault, Stream};
-use crate::chat::sse::{Broken, Decoder, Event};
+use super::event_stream::{self, Frame};
+use super::failure::Reported;
+use super::{Fault, Framing, Stream};
+use crate::chat::sse::{self, Event};
 use crate::chat::{Tally, answer};
 
 /// A stream under translation.
 pub struct Relay {
-    decoder: Decoder,
-    events: Vec<Event>,
+    reader: Reader,
     stream: Box<dyn Stream>,
+}
+
+/// What cuts the bytes, and what it has cut.
+enum Reader {
+    Events(sse::Decoder, Vec<Event>),
+    Frames(event_stream::Decoder, Vec<Frame>),
 }
 
 impl Relay {
     /// Nothing has been read yet.
     pub fn new(stream: Box<dyn Stream>) -> Relay {
-        Relay { decoder: Decoder::default(), events: Vec::new(), stream }
+        let reader = match stream.framing() {
+            Framing::Events => Reader::Events(sse::Decoder::default(), Vec::new()),
+            Framing::Frames => Reader::Frames(event_stream::Decoder::default(), Vec::new()),
+        };
+        Relay { reader, stream }
+    }
+
+    /// How its vendor cuts the stream.
+    pub fn framing(&self) -> Framing {
+        self.stream.framing()
     }
 
     /// Translates the next bytes; appends what they yield to `out`, also before an error. After an error nothing
     /// more may be fed.
     pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
-        let broken = self.decoder.feed(bytes, &mut self.events);
+        let broken = match &mut self.reader {
+            Reader::Events(decoder, events) => decoder.feed(bytes, events).map_err(Fault::from),
+            Reader::Frames(decoder, frames) => decoder.feed(bytes, frames).map_err(Fault::from),
+        };
         self.translate(out)?;
-        broken.map_err(Fault::from)
+        broken
     }
 
     /// The end of input: completes the answer, or says that it is not whole. What the end tore apart so that it cannot
     /// be read is dropped: whether something is missing, the format knows.
     pub fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
-        let _ = self.decoder.end(&mut self.events);
+        if let Reader::Events(decoder, events) = &mut self.reader {
+            let _ = decoder.end(events);
+        }
         match self.translate(out) {
             Err(Fault::Unreadable(_)) => {}
             outcome => outcome?,
@@ -47,21 +68,41 @@ impl Relay {
     }
 
     fn translate(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
-        for event in self.events.drain(..) {
-            match event {
-                Event::Comment => answer::keep_alive(out),
-                Event::Message { name, data } => self.stream.event(&name, &data, out)?,
-            }
+        match &mut self.reader {
+            Reader::Events(_, events) => events.drain(..).try_for_each(|event| match event {
+                Event::Comment => {
+                    answer::keep_alive(out);
+                    Ok(())
+                }
+                Event::Message { name, data } => self.stream.event(&name, &data, out),
+            }),
+            Reader::Frames(_, frames) => frames.drain(..).try_for_each(|frame| match frame {
+                Frame::Event { name, data } => self.stream.event(&name, &data, out),
+                Frame::Exception { name, data } => {
+                    Err(Fault::Reported(Reported { kind: name, ..Reported::parse(data.as_bytes()) }))
+                }
+                Frame::Error { code, message } => {
+                    Err(Fault::Reported(Reported { kind: code, message, ..Reported::default() }))
+                }
+            }),
         }
-        Ok(())
     }
 }
 
-impl From<Broken> for Fault {
-    fn from(broken: Broken) -> Fault {
+impl From<sse::Broken> for Fault {
+    fn from(broken: sse::Broken) -> Fault {
         match broken {
-            Broken::TooLong => Fault::TooLong,
-            Broken::NotUtf8 => Fault::Unreadable("a stream of UTF-8"),
+            sse::Broken::TooLong => Fault::TooLong,
+            sse::Broken::NotUtf8 => Fault::Unreadable("a stream of UTF-8"),
+        }
+    }
+}
+
+impl From<event_stream::Broken> for Fault {
+    fn from(broken: event_stream::Broken) -> Fault {
+        match broken {
+            event_stream::Broken::TooLong => Fault::TooLong,
+            event_stream::Broken::Corrupt => Fault::Unreadable("a stream of Amazon's frames"),
         }
     }
 }

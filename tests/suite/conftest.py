@@ -57,6 +57,8 @@ class Setting:
         entry = {"name": vendor.name, "kind": vendor.format.kind, "url": vendor.url, "credential": {"env": variable}}
         if vendor.format.kind == "azure":
             entry["api_version"] = vendor.format.api_version
+        if vendor.format.kind == "bedrock":
+            entry["region"] = vendor.format.region
         self.config["vendors"].append({**entry, **more})
 
     def kept_in_file(self, vendor):
@@ -68,7 +70,7 @@ class Setting:
     def dead(self, name, kind, url):
         """Adds a vendor that nobody plays."""
         self.env["SUITE_DEAD"] = "sk-dead"
-        version = {"api_version": "2024-10-21"} if kind == "azure" else {}
+        version = {"azure": {"api_version": "2024-10-21"}, "bedrock": {"region": "eu-central-1"}}.get(kind, {})
         entry = {"name": name, "kind": kind, "url": url, "credential": {"env": "SUITE_DEAD"}}
         self.config["vendors"].append(entry | version)
 

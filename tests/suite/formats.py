@@ -11,6 +11,9 @@ import re
 import struct
 from dataclasses import dataclass
 from itertools import count
+from urllib.parse import quote
+
+import frames
 
 _serial = count(1)
 
@@ -598,4 +601,162 @@ def _wrong_part(part, role):
 
 
 _GEMINI_READS = {"image/png", "image/jpeg", "image/webp", "image/heic", "image/heif", "application/pdf", "text/plain"}
-FORMATS = {format.kind: format for format in (OpenAI(), Azure(), Mistral(), Anthropic(), Gemini())}
+
+
+class Bedrock:
+    """Converse and ConverseStream. Whether a request has a key or a signature, `vendors` looks after."""
+
+    kind = "bedrock"
+    credential = ("authorization", "Bearer ")
+    base = ""
+    region = "eu-central-1"
+    stream_type = "application/vnd.amazon.eventstream"
+
+    def path(self, model, verb="converse"):
+        return f"/model/{quote(model, safe='')}/{verb}"
+
+    def paths(self, model):
+        return {self.path(model), self.path(model, "converse-stream")}
+
+    def headers(self):
+        return [("x-amzn-requestid", f"{next(_serial):08x}-0000-4000-8000-000000000000")]
+
+    def whole(self, reply, model):
+        content = [{"text": reply.text}] if reply.text else []
+        content += [{"toolUse": {"toolUseId": t.id, "name": t.name, "input": t.arguments}} for t in reply.tools]
+        return dump({"metrics": {"latencyMs": 512}, "output": {"message": {"content": content, "role": "assistant"}},
+                     "stopReason": self._stop(reply), "usage": self._usage(reply)})
+
+    def framed(self, data):
+        """One event of the most common kind, with any data."""
+        return frames.event("contentBlockDelta", data)
+
+    def events(self, reply, model, usage):
+        """Only tools announce their blocks, the tokens come last, and every event is padded."""
+        yield self._event("messageStart", role="assistant")
+        index = 0
+        if reply.text:
+            for piece in reply.pieces:
+                yield self._event("contentBlockDelta", contentBlockIndex=index, delta={"text": piece})
+            yield self._event("contentBlockStop", contentBlockIndex=index)
+            index += 1
+        for place, tool in enumerate(reply.tools, index):
+            start = {"toolUse": {"name": tool.name, "toolUseId": tool.id}}
+            yield self._event("contentBlockStart", contentBlockIndex=place, start=start)
+            for piece in ["", *halves(json.dumps(tool.arguments))] if tool.arguments else []:
+                yield self._event("contentBlockDelta", contentBlockIndex=place, delta={"toolUse": {"input": piece}})
+            yield self._event("contentBlockStop", contentBlockIndex=place)
+        yield self._event("messageStop", stopReason=self._stop(reply))
+        yield self._event("metadata", metrics={"latencyMs": 512}, usage=self._usage(reply))
+
+    def error(self, status, message):
+        word = {400: "ValidationException", 401: "UnrecognizedClientException", 403: "AccessDeniedException",
+                404: "ResourceNotFoundException", 408: "ModelTimeoutException", 424: "ModelErrorException",
+                429: "ThrottlingException", 503: "ServiceUnavailableException"}.get(status, "InternalServerException")
+        type_ = ("x-amzn-errortype", f"{word}:http://internal.amazon.com/coral/com.amazon.bedrock/")
+        return [*self.headers(), type_], dump({"message": message})
+
+    def error_event(self, message):
+        return frames.exception("serviceUnavailableException", dump({"message": message}))
+
+    def other_json(self):
+        return dump({"modelSummaries": []})
+
+    def wants_usage(self, body):
+        return True
+
+    def expect(self, call):
+        body = call.json
+        if unknown := set(body) - _CONVERSE:
+            yield f"{sorted(unknown)} is not known to Converse"
+        if unknown := set(body.get("inferenceConfig", {})) - {"maxTokens", "temperature", "topP", "stopSequences"}:
+            yield f"inferenceConfig has {sorted(unknown)}"
+        if not 0 <= body.get("inferenceConfig", {}).get("temperature", 1) <= 1:
+            yield "temperature is not between 0 and 1"
+        system = body.get("system", [])
+        if any(set(block) - {"text", "cachePoint"} or not block.get("text", "x").strip() for block in system):
+            yield "system has more than text"
+        yield from self._expect_tools(body)
+        yield from self._expect_messages(body)
+
+    def _expect_tools(self, body):
+        config = body.get("toolConfig")
+        if config is None:
+            return
+        specs = [tool["toolSpec"] for tool in config["tools"] if "toolSpec" in tool]
+        if not specs:
+            yield "toolConfig without tools"
+        for i, spec in enumerate(specs):
+            if set(spec) - {"name", "description", "inputSchema", "strict"} or spec.get("description") == "":
+                yield f"tools[{i}] has {spec}"
+            if spec["inputSchema"]["json"].get("type") != "object":
+                yield f"tools[{i}].inputSchema.json.type is no object"
+        if "toolChoice" in config and set(config["toolChoice"]) - {"auto", "any", "tool"}:
+            yield f"toolChoice is {config['toolChoice']}"
+
+    def _expect_messages(self, body):
+        messages = body.get("messages")
+        if not isinstance(messages, list) or not messages:
+            yield "messages is empty"
+            return
+        asked, before = [], None
+        for i, message in enumerate(messages):
+            role, content = message.get("role"), message.get("content")
+            if set(message) != {"role", "content"} or role not in ("user", "assistant") or role == before:
+                yield f"messages[{i}] has {sorted(message)} with role {role!r} after {before!r}"
+            before = role
+            if not content:
+                yield f"messages[{i}].content is empty"
+            for block in content or []:
+                yield from (f"messages[{i}]: {wrong}" for wrong in _wrong_converse(block, role))
+            answered = [block["toolResult"]["toolUseId"] for block in content or [] if "toolResult" in block]
+            if sorted(answered) != sorted(asked):
+                yield f"messages[{i}] answers {answered}, where {asked} were called"
+            asked = [block["toolUse"]["toolUseId"] for block in content or [] if "toolUse" in block]
+            if (asked or answered) and "toolConfig" not in body:
+                yield "The toolConfig field must be defined when using toolUse and toolResult content blocks."
+        if asked:
+            yield f"{asked} are never answered"
+
+    def _event(self, name, **payload):
+        """The padding makes all events of about one length."""
+        plain = json.dumps(payload)
+        return frames.event(name, dump({**payload, "p": "abcdefghijklmnopqrstuvwxyz"[: 1 + len(plain) % 26]}))
+
+    def _stop(self, reply):
+        return {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use",
+                "content_filter": "guardrail_intervened"}[reply.finish_reason]
+
+    def _usage(self, reply):
+        """OpenAI's prompt_tokens is the sum of the first three."""
+        return {"inputTokens": reply.prompt_tokens - 3, "cacheReadInputTokens": 2, "cacheWriteInputTokens": 1,
+                "outputTokens": reply.completion_tokens, "totalTokens": reply.prompt_tokens + reply.completion_tokens}
+
+
+_CONVERSE = {"messages", "system", "inferenceConfig", "toolConfig", "guardrailConfig", "additionalModelRequestFields",
+             "additionalModelResponseFieldPaths", "requestMetadata", "performanceConfig", "serviceTier", "outputConfig",
+             "promptVariables"}
+_CONVERSE_BLOCKS = {"user": {"text", "image", "document", "toolResult", "cachePoint"},
+                    "assistant": {"text", "toolUse", "reasoningContent", "cachePoint"}}
+
+
+def _wrong_converse(block, role):
+    if len(block) != 1:
+        yield f"a block with {sorted(block)}"
+        return
+    [(kind, value)] = block.items()
+    if kind not in _CONVERSE_BLOCKS.get(role, set()):
+        yield f"a block of {kind} of {role}"
+    elif kind == "text" and not value.strip():
+        yield "The text field in the ContentBlock object is blank."
+    elif kind in ("image", "document"):
+        base64.b64decode(value["source"]["bytes"], validate=True)
+    elif kind == "toolUse":
+        if not isinstance(value["input"], dict) or not re.fullmatch(r"[a-zA-Z0-9_.:-]{1,64}", value["toolUseId"]):
+            yield f"toolUse is {value}"
+    elif kind == "reasoningContent":
+        if set(value) != {"redactedContent"} and set(value["reasoningText"]) != {"text", "signature"}:
+            yield f"reasoningContent is {value}"
+
+
+FORMATS = {format.kind: format for format in (OpenAI(), Azure(), Mistral(), Anthropic(), Gemini(), Bedrock())}

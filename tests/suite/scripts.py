@@ -8,12 +8,15 @@ how far it has come.
 
 import asyncio
 import gzip
+import struct
 import threading
+import zlib
 from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import takewhile
 
-from formats import Reply, Tool, event
+import frames
+from formats import Reply, Tool, dump, event
 
 CLOSE, RESET, HANG = "close", "reset", "hang"
 
@@ -129,7 +132,7 @@ def gzipped(text=Reply.text):
         plain = format.whole(Reply(text), call.model)
         if call.streams:
             plain = b"".join(format.events(Reply(text), call.model, False))
-        kind = EVENTS if call.streams else JSON
+        kind = events_type(format) if call.streams else JSON
         yield message(200, [*format.headers(), kind, ("content-encoding", "gzip")], gzip.compress(plain))
 
     return script
@@ -137,15 +140,15 @@ def gzipped(text=Reply.text):
 
 def empty():
     """A 200 without a body."""
-    return lambda format, call: iter([message(200, [*format.headers(), EVENTS if call.streams else JSON], b"")])
+    return lambda format, call: iter([message(200, [*format.headers(), _type(format, call)], b"")])
 
 
 def nonsense():
     """A 200 with JSON that is no answer."""
 
     def script(format, call):
-        body = event(format.other_json()) if call.streams else format.other_json()
-        yield message(200, [*format.headers(), EVENTS if call.streams else JSON], body)
+        body = framed(format, format.other_json()) if call.streams else format.other_json()
+        yield message(200, [*format.headers(), _type(format, call)], body)
 
     return script
 
@@ -154,8 +157,8 @@ def not_json():
     """A 200 that says it is JSON, or events, and is not."""
 
     def script(format, call):
-        body = b"data: {oh no\n\n" if call.streams else b'{"id": oh no'
-        yield message(200, [*format.headers(), EVENTS if call.streams else JSON], body)
+        body = framed(format, b"{oh no") if call.streams else b'{"id": oh no'
+        yield message(200, [*format.headers(), _type(format, call)], body)
 
     return script
 
@@ -170,14 +173,16 @@ def error_with_200(status=503, said="Overloaded"):
     return script
 
 
-def drip(apart=0.1):
-    """Signs of life for ever, and never a word: comments, or the white space that may stand before JSON."""
+def drip(text=Reply.text, apart=0.1):
+    """A good answer, a byte at a time."""
 
     def script(format, call):
+        body = b"".join(format.events(Reply(text), call.model, False)) if call.streams else format.whole(Reply(text), call.model)
         yield stream_head(format) if call.streams else _begun(format)
-        while True:
-            yield chunk(b": still here\n\n" if call.streams else b"  ")
+        for place in range(len(body)):
+            yield chunk(body[place : place + 1])
             yield Pause(apart)
+        yield END
 
     return script
 
@@ -209,7 +214,7 @@ def huge_event(megabytes):
             events = list(format.events(Reply("One two three."), call.model, False))
             yield stream_head(format)
             yield chunk(b"".join(events[:-3]))
-            yield chunk(b'data: {"choices":[{"index":0,"delta":{"content":"')
+            yield chunk(enormous(format, megabytes))
             yield from (chunk(filler) for _ in range(megabytes))
             yield chunk(b'"}}]}\n\n')
             yield chunk(b"".join(events[-3:])) + END
@@ -283,6 +288,28 @@ def error_before_content(said="Overloaded"):
     return script
 
 
+def framed(format, data):
+    """The bytes of one event with this data, in a format's own framing."""
+    return format.framed(data) if hasattr(format, "framed") else event(data)
+
+
+def enormous(format, megabytes):
+    """How an event begins that is larger than anybody reads."""
+    if not hasattr(format, "framed"):
+        return b'data: {"choices":[{"index":0,"delta":{"content":"'
+    lengths = struct.pack(">II", (megabytes << 20) + 16, 0)
+    return lengths + struct.pack(">I", zlib.crc32(lengths))
+
+
+def events_type(format):
+    """What a format calls its streams."""
+    return ("content-type", format.stream_type) if hasattr(format, "stream_type") else EVENTS
+
+
+def _type(format, call):
+    return events_type(format) if call.streams else JSON
+
+
 JSON = ("content-type", "application/json")
 EVENTS = ("content-type", "text/event-stream; charset=utf-8")
 CHUNKED = ("transfer-encoding", "chunked")
@@ -308,8 +335,32 @@ def chunk(data):
 
 def stream_head(format):
     """The headers of a stream of events."""
-    return head(200, [*format.headers(), EVENTS, ("cache-control", "no-cache"), CHUNKED])
+    return head(200, [*format.headers(), events_type(format), ("cache-control", "no-cache"), CHUNKED])
 
 
 def _begun(format):
     return head(200, [*format.headers(), JSON, CHUNKED])
+
+
+def corrupted(after=3, text=Reply.text):
+    """A stream of frames of which one was changed on its way; the sum at its end says so."""
+
+    def script(format, call):
+        events = list(format.events(Reply(text), call.model, False))
+        yield stream_head(format)
+        yield chunk(b"".join(events[:after]) + frames.corrupt(events[after]))
+        yield from (chunk(data) for data in events[after + 1:])
+        yield END
+
+    return script
+
+
+def exception(name, after=0, said="The vendor says no."):
+    """A stream of frames in which an exception takes the place of the rest."""
+
+    def script(format, call):
+        events = list(format.events(Reply(), call.model, False))
+        yield stream_head(format)
+        yield chunk(b"".join(events[:after]) + frames.exception(name, dump({"message": said}))) + END
+
+    return script

@@ -3,6 +3,7 @@
 The official SDK reads what they say, and every kind of request that they must object to is sent to them.
 """
 
+import hashlib
 import http.client
 import json
 import re
@@ -10,16 +11,24 @@ import ssl
 
 import openai
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from botocore.eventstream import ChecksumMismatch, EventStreamBuffer
+
+import frames
+import signatures
 
 from conftest import served_with
 from gateway import sse, told
 from scripts import CLOSE, RESET, answer, cut, fail, reset, silence
-from vendors import closed_port
+from vendors import Call, closed_port
 
 
 @pytest.fixture(scope="module")
 def own(stage):
-    return {kind: stage.vendor(f"own-{kind}", kind) for kind in ["openai", "azure", "mistral", "anthropic", "gemini"]}
+    kinds = ["openai", "azure", "mistral", "anthropic", "gemini", "bedrock"]
+    return {kind: stage.vendor(f"own-{kind}", kind) for kind in kinds}
 
 
 def send(vendor, body, path=None, headers=(), credential=None, drop=()):
@@ -40,6 +49,8 @@ def send(vendor, body, path=None, headers=(), credential=None, drop=()):
 
 
 def body(vendor, case, **fields):
+    if vendor.format.kind == "bedrock":
+        return {"messages": [{"role": "user", "content": [{"text": case.prompt}]}], **fields}
     if vendor.format.kind == "gemini":
         return {"contents": [{"role": "user", "parts": [{"text": case.prompt}]}], **fields}
     messages = [{"role": "user", "content": case.prompt}]
@@ -110,6 +121,49 @@ def test_gemini_by_hand(stage, own):
     assert parts[-1]["functionCall"] == {"name": "weather", "args": {"city": "Bern"}}
 
 
+def test_bedrock_by_hand(stage, own):
+    """AWS's own parser reads the frames."""
+    vendor = own["bedrock"]
+    case = stage.case(own_bedrock=answer("Hello there.", ("tooluse_1", "weather", {"city": "Bern"})))
+    whole = json.loads(send(vendor, body(vendor, case)).read())
+    assert [list(block) for block in whole["output"]["message"]["content"]] == [["text"], ["toolUse"]]
+    assert (whole["stopReason"], whole["usage"]["totalTokens"]) == ("tool_use", 18)
+    response = send(vendor, body(vendor, case), f"/model/{vendor.name}-model/converse-stream")
+    assert response.headers["content-type"] == "application/vnd.amazon.eventstream"
+    buffer = EventStreamBuffer()
+    buffer.add_data(response.read())
+    events = [(event.headers[":event-type"], json.loads(event.payload)) for event in buffer]
+    assert [name for name, _ in events][::len(events) - 1] == ["messageStart", "metadata"]
+    deltas = [data["delta"] for name, data in events if name == "contentBlockDelta"]
+    assert "".join(delta.get("text", "") for delta in deltas) == "Hello there."
+    assert json.loads("".join(delta["toolUse"]["input"] for delta in deltas if "toolUse" in delta)) == {"city": "Bern"}
+    buffer = EventStreamBuffer()
+    buffer.add_data(frames.corrupt(frames.event("a", b"{}")))
+    with pytest.raises(ChecksumMismatch):
+        next(buffer)
+
+
+@pytest.mark.parametrize("change, wrong", [
+    ({}, None), ({"headers": {"authorization": "Bearer x"}}, "authorization is"),
+    ({"body": b"{}"}, "that of the body"), ({"path": "/model/other/converse"}, "does not match"),
+    ({"headers": {"host": "elsewhere"}}, "does not match"), ({"headers": {"x-amz-date": "20200101T000000Z"}}, "x-amz-date"),
+    ({"headers": {"x-amz-security-token": "t"}}, "not signed"), ({"secret": "other"}, "does not match"),
+    ({"region": "us-east-1"}, "is for"),
+])
+def test_a_signature_is_verified(change, wrong):
+    """What AWS's own library signs is taken, and nothing else."""
+    keys, path, text = ("AKIA", "sk"), "/model/a%3Ab%2Fc/converse", b'{"messages": []}'
+    headers = {"host": "h:1", "content-type": "application/json",
+               "x-amz-content-sha256": hashlib.sha256(text).hexdigest()}
+    request = AWSRequest("POST", f"http://h:1{path}", headers=headers, data=text)
+    signer = SigV4Auth(Credentials(keys[0], change.get("secret", keys[1])), "bedrock", change.get("region", "eu-central-1"))
+    signer.add_auth(request)
+    signed = {name.lower(): value for name, value in request.headers.items()} | change.get("headers", {})
+    call = Call("v", "POST", change.get("path", path), list(signed.items()), change.get("body", text), {"m"})
+    said = list(signatures.wrong(call, keys, "eu-central-1"))
+    assert (wrong in "".join(said)) if wrong else not said, said
+
+
 WRONG = {
     # what is wrong: (kind, body fields, request, a part of the objection)
     "credential": ("openai", {}, {"credential": "sk-other"}, "credential"),
@@ -169,6 +223,18 @@ WRONG = {
         "functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["g"]}}}, {}, "not declared"),
     "a GIF": ("gemini", {"contents": [{"role": "user", "parts": [
         {"inlineData": {"mimeType": "image/gif", "data": "AA=="}}]}]}, {}, "inlineData"),
+    "a model in the body": ("bedrock", {"model": "m"}, {}, "['model'] is not known"),
+    "a path not escaped": ("bedrock", {}, {"path": "/model/own:bedrock/converse"}, "POST /model"),
+    "a signature for somebody else": ("bedrock", {}, {"headers": [("x-amz-date", "20250101T000000Z")]}, "x-amz-date"),
+    "a text of spaces": ("bedrock", {"messages": [{"role": "user", "content": [{"text": " "}]}]}, {}, "blank"),
+    "two blocks in one": ("bedrock", {"messages": [{"role": "user", "content": [{"text": "x", "p": 1}]}]}, {}, "a block with"),
+    "two turns of a user": ("bedrock", {"messages": [{"role": "user", "content": [{"text": "x"}]}] * 2}, {}, "after 'user'"),
+    "a result of no call": ("bedrock", {"messages": [{"role": "user", "content": [
+        {"toolResult": {"toolUseId": "t", "content": []}}]}]}, {}, "answers ['t']"),
+    "calls without their tools": ("bedrock", {"messages": [{"role": "assistant", "content": [
+        {"toolUse": {"toolUseId": "t", "name": "f", "input": {}}}]}]}, {}, "toolConfig field must be defined"),
+    "a tool without a schema of an object": ("bedrock", {"toolConfig": {"tools": [
+        {"toolSpec": {"name": "f", "inputSchema": {"json": {}}}}]}}, {}, "is no object"),
 }
 
 

@@ -16,6 +16,7 @@ import struct
 import threading
 from dataclasses import dataclass, field
 
+import signatures
 from formats import FORMATS
 from scripts import CLOSE, HANG, RESET, Gate, Pause
 
@@ -39,9 +40,9 @@ class Call:
 
     def __post_init__(self):
         self.json = parse(self.body)
-        # Gemini is asked for a stream by the path.
+        # Gemini and Bedrock are asked for a stream by the path.
         asked = isinstance(self.json, dict) and self.json.get("stream") is True
-        self.streams = asked or ":streamGenerateContent" in self.path
+        self.streams = asked or ":streamGenerateContent" in self.path or self.path.endswith("/converse-stream")
         self.model = sorted(self.models)[0]
 
     def header(self, name):
@@ -90,11 +91,12 @@ class Case:
 
 
 class Vendor:
-    """One vendor: a server on a loopback port. `models` are the names it knows."""
+    """One vendor: a server on a loopback port. `models` are the names it knows; with `keys`, an id and a secret of AWS,
+    requests must be signed."""
 
-    def __init__(self, stage, name, kind, models=(), tls=None, host="127.0.0.1"):
+    def __init__(self, stage, name, kind, models=(), tls=None, host="127.0.0.1", keys=None):
         self.stage, self.name, self.format, self.host = stage, name, FORMATS[kind], host
-        self.models = set(models) or {f"{name}-model"}
+        self.models, self.keys = set(models) or {f"{name}-model"}, keys
         self.secret = f"sk-{name}-{secrets.token_hex(16)}"
         self.port, sockets = listening()
         self.servers, self.connections = [], set()
@@ -180,10 +182,13 @@ class Vendor:
             yield f"{call.method} {call.path}"
         if call.header("content-type") != "application/json":
             yield f"content-type is {call.header('content-type')!r}"
-        if [value for name, value in call.headers if name == header] != [prefix + self.secret]:
+        if self.keys:
+            yield from signatures.wrong(call, self.keys, self.format.region)
+        elif [value for name, value in call.headers if name == header] != [prefix + self.secret]:
             yield f"{header} is not exactly this vendor's credential"
         for name in names:
-            if name in SECRET_HEADERS - {header} or name.startswith(INTERNAL):
+            signed = bool(self.keys) and name.startswith("x-amz-")
+            if name in SECRET_HEADERS - {header} or name.startswith(INTERNAL) and not signed:
                 yield f"the header {name} reached the vendor"
         if call.header("accept-encoding") not in (None, "identity"):
             yield f"accept-encoding is {call.header('accept-encoding')!r}"
@@ -199,7 +204,7 @@ class Vendor:
 
 
 SECRET_HEADERS = {"authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"}
-INTERNAL = ("x-weir-", "x-envoy-", "traceparent", "tracestate")
+INTERNAL = ("x-weir-", "x-envoy-", "x-amz-", "traceparent", "tracestate")
 
 
 class Stage:

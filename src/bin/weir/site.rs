@@ -84,9 +84,9 @@ pub fn text(path: &Path) -> Result<String, String> {
 
 /// The vendors whose credential is not there.
 pub fn left_out(config: &Config, is_there: impl Fn(&Secret) -> bool) -> Vec<LeftOut> {
-    let wanted = config.vendors.iter().filter_map(|vendor| Some((vendor, vendor.credential.as_ref()?)));
-    let missing = wanted.filter(|(_, secret)| !is_there(secret));
-    missing.map(|(vendor, secret)| LeftOut { vendor: vendor.name.clone(), missing: secret.clone() }).collect()
+    let missing = |vendor: &config::Vendor| vendor.secrets().into_iter().find(|secret| !is_there(secret));
+    let without = config.vendors.iter().filter_map(|vendor| Some((vendor, missing(vendor)?)));
+    without.map(|(vendor, missing)| LeftOut { vendor: vendor.name.clone(), missing }).collect()
 }
 
 /// Takes the absent vendors out of the models and keys, or puts the echo vendor in for all of them.

@@ -46,7 +46,7 @@ fn whole(written: &written::Written, form: Form, problems: &mut Problems) -> Opt
     let tls = written.tls.as_ref().map(|written| door::tls(written, problems));
     let cors = written.cors.as_ref().map(|written| door::cors(written, problems));
     let trusted_proxies = door::proxies(&written.trusted_proxies, problems);
-    let vendors = vendor::vendors(written, problems);
+    let vendors = vendor::vendors(written, form, problems);
     let models = model::models(written, vendors.as_deref(), form, problems);
     let tenants = key::tenants(written, problems);
     let keys = key::keys(written, form, listen, problems);

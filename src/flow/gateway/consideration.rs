@@ -129,7 +129,8 @@ fn forward(
         config: Rc::clone(world.config),
         request,
         plan: plan.without(admitted.hop),
-        attempts: Vec::new(),
+        // Most requests have one, and it is large.
+        attempts: Vec::with_capacity(1),
         tokens: claim.tokens,
         copy,
     };

@@ -212,9 +212,10 @@ fn receive(ticket: Ticket, end: bool, world: &mut World<'_>) -> Step<Vendor> {
     if received.encoded() || end {
         return judge(ticket, &received, b"", world);
     }
-    match asked(ticket, world) {
-        Some((asked, format)) if received.streams() && received.good() && asked.delivery != Delivery::Whole => {
-            Step::hold(Vendor::Opening(ticket, received, Relay::new(format.stream(asked)), Held::default()))
+    let wanted = asked(ticket, &received, world).filter(|(asked, _)| asked.delivery != Delivery::Whole);
+    match wanted.map(|(asked, format)| Relay::new(format.stream(asked))) {
+        Some(relay) if received.good() && received.streams(relay.framing()) => {
+            Step::hold(Vendor::Opening(ticket, received, relay, Held::default()))
         }
         _ => Step::hold(Vendor::Collecting(ticket, received)),
     }
@@ -223,10 +224,11 @@ fn receive(ticket: Ticket, end: bool, world: &mut World<'_>) -> Step<Vendor> {
 /// The whole body is here: an answer, or a failure.
 fn judge(ticket: Ticket, received: &Received, body: &[u8], world: &mut World<'_>) -> Step<Vendor> {
     if !received.good() {
-        let (vendor, retry_after) = (name(ticket, world), received.retry_after(world.now()));
-        return fail(ticket, Failure::from_status(vendor, received.status, retry_after, body), world);
+        let vendor = name(ticket, world);
+        let (status, word, wait) = (received.status, received.error_type(), received.retry_after(world.now()));
+        return fail(ticket, Failure::from_named_status(vendor, status, &word, wait, body), world);
     }
-    let Some((asked, format)) = asked(ticket, world) else {
+    let Some((asked, format)) = asked(ticket, received, world) else {
         return Step::pass(Vendor::Over, Vec::new());
     };
     let Whole { body, tally } = match format.reply(body, &asked) {
@@ -336,12 +338,17 @@ fn streamed(
 }
 
 /// What the reply is translated for, and by what.
-fn asked(ticket: Ticket, world: &mut World<'_>) -> Option<(Asked, &'static dyn crate::vendor::Format)> {
+fn asked(
+    ticket: Ticket,
+    received: &Received,
+    world: &mut World<'_>,
+) -> Option<(Asked, &'static dyn crate::vendor::Format)> {
     let created = world.now().as_secs();
     let exchange = world.exchanges.get(ticket.exchange)?;
     let model = exchange.attempts.get(ticket.attempt)?.hop.model.clone();
     let (task, delivery) = (exchange.request.task(), exchange.request.delivery());
-    Some((Asked { task, model, created, delivery }, world.config.vendors.get(ticket.vendor)?.format))
+    let id = received.number().unwrap_or_default();
+    Some((Asked { task, model, id, created, delivery }, world.config.vendors.get(ticket.vendor)?.format))
 }
 
 fn record(ticket: Ticket, outcome: Outcome, world: &mut World<'_>) {

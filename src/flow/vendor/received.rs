@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::flow::{Effect, Head, content};
+use crate::vendor::Framing;
 use crate::vendor::delay;
 
 /// The vendor's headers.
@@ -25,8 +26,20 @@ impl Received {
         self.head.text("content-encoding").is_some_and(|coding| !coding.eq_ignore_ascii_case("identity"))
     }
 
-    pub(super) fn streams(&self) -> bool {
-        self.head.text("content-type").is_some_and(|kind| kind.trim_start().starts_with(EVENTS))
+    pub(super) fn streams(&self, framing: Framing) -> bool {
+        self.head.text("content-type").is_some_and(|kind| kind.trim_start().starts_with(framing.content_type()))
+    }
+
+    /// The vendor's number of the request, for a question to its support.
+    pub(super) fn number(&self) -> Option<String> {
+        let number = ["x-request-id", "request-id", "x-amzn-requestid"].iter().find_map(|name| self.head.text(name));
+        number.map(|number| number.chars().take(128).collect())
+    }
+
+    /// Amazon's word for an error, which stands in a header; behind a colon there may be a url of its description.
+    pub(super) fn error_type(&self) -> String {
+        let word = self.head.text("x-amzn-errortype").and_then(|text| text.split(':').next());
+        word.unwrap_or_default().trim().chars().take(128).collect()
     }
 
     /// How long the vendor asks to wait.
@@ -37,21 +50,16 @@ impl Received {
         delay::from_headers(&headers, now)
     }
 
-    /// The headers of an answer of this kind, instead of the vendor's own. Of those only the vendor's number of the
-    /// request stays, for a question to its support.
+    /// The headers of an answer of this kind, instead of the vendor's own. Of those only the number of the request
+    /// stays.
     pub(super) fn exchanged(&self, kind: &'static str, length: Option<usize>) -> Vec<Effect> {
         let mut headers = content(kind);
         headers.push((":status", "200".into()));
         headers.extend(length.map(|length| ("content-length", length.to_string().into())));
-        let id = self.head.text("x-request-id").or(self.head.text("request-id"));
-        let id = id.map(|id| id.chars().take(128).collect::<String>());
-        headers.extend(id.map(|id| ("x-upstream-request-id", id.into())));
+        headers.extend(self.number().map(|number| ("x-upstream-request-id", number.into())));
         self.head.exchange(headers, Effect::ResponseHeader)
     }
 }
-
-/// What vendors call a stream.
-const EVENTS: &str = "text/event-stream";
 
 /// The largest whole reply that is read; image answers and long tool calls stay far below.
 pub const MAX_REPLY: usize = 32 << 20;

@@ -20,13 +20,13 @@ mod accepts;
 mod conversation;
 mod draft;
 mod dropped;
-mod models;
-mod parts;
+pub(super) mod models;
+pub(super) mod parts;
 mod reply;
 mod stream;
 mod structured;
-mod thinking;
-mod thoughts;
+pub(super) mod thinking;
+pub(super) mod thoughts;
 mod tools;
 
 use super::{Asked, Body, Call, Credential, Fault, Format, Outgoing, Stream, Unsupported, Whole};

@@ -2,19 +2,19 @@
 
 /// What a model can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Model {
+pub(in crate::vendor) struct Model {
     /// The most tokens that it writes in one answer. Anthropic wants a limit in every request, OpenAI's clients rarely
     /// set one and expect none.
-    pub(super) most_tokens: u64,
+    pub(in crate::vendor) most_tokens: u64,
     /// How it is told how hard to think.
-    pub(super) thinking: Thinking,
+    pub(in crate::vendor) thinking: Thinking,
     /// How it is held to JSON.
-    pub(super) structured: Structured,
+    pub(in crate::vendor) structured: Structured,
 }
 
 /// How a model is held to JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Structured {
+pub(in crate::vendor) enum Structured {
     /// By a tool that takes the answer.
     ByTool,
     /// By a schema in `output_config`.
@@ -23,7 +23,7 @@ pub(super) enum Structured {
 
 /// How a model is told how hard to think.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Thinking {
+pub(in crate::vendor) enum Thinking {
     /// Not at all.
     None,
     /// With a number of tokens to think in.
@@ -36,7 +36,7 @@ pub(super) enum Thinking {
 
 impl Model {
     /// The model of a name, with or without a date at its end.
-    pub(super) fn named(name: &str) -> Model {
+    pub(in crate::vendor) fn named(name: &str) -> Model {
         let known = MODELS.iter().find(|(start, ..)| name.starts_with(start));
         known.map_or(UNKNOWN, |&(_, most_tokens, thinking, structured)| Model { most_tokens, thinking, structured })
     }

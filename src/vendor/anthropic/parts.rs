@@ -56,7 +56,7 @@ pub(super) fn read<'r>(message: Value<'r>, path: &str, parts: Parts) -> Result<V
 }
 
 /// Whether a string holds nothing but white space. Reads the spelling, so that long texts need not be unescaped.
-pub(super) fn blank(text: Value<'_>) -> bool {
+pub(in crate::vendor) fn blank(text: Value<'_>) -> bool {
     let raw = text.raw();
     let mut rest = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')).unwrap_or(raw);
     while let Some(shorter) = SPACES.iter().find_map(|space| rest.strip_prefix(space)) {
@@ -174,7 +174,7 @@ impl Source<'_> {
 }
 
 /// Writes a member as the client spelled its value, if there is one.
-pub(super) fn copy(name: &str, value: Option<Value<'_>>, w: &mut Writer) {
+pub(in crate::vendor) fn copy(name: &str, value: Option<Value<'_>>, w: &mut Writer) {
     if let Some(value) = value {
         w.key(name).raw(value.raw());
     }

@@ -358,8 +358,13 @@ mod tests {
 
     #[test]
     fn a_stream_that_never_ends_does_not_grow_memory() {
-        let asked =
-            Asked { task: Task::Chat, model: String::new(), created: 0, delivery: Delivery::Stream { usage: false } };
+        let asked = Asked {
+            task: Task::Chat,
+            model: String::new(),
+            id: String::new(),
+            created: 0,
+            delivery: Delivery::Stream { usage: false },
+        };
         let (mut stream, mut out) = (Translation::new(asked), Vec::new());
         stream.event("message_start", r#"{"message":{}}"#, &mut out).unwrap();
         let begin = r#"{"index":0,"content_block":{"type":"tool_use","id":"t","name":"f"}}"#;
@@ -374,8 +379,13 @@ mod tests {
     #[test]
     fn counts_as_far_as_it_has_come() {
         let usage = |completion| Usage { prompt: 12, completion, cached: 2, cache_write: 1, reasoning: 0 };
-        let asked =
-            Asked { task: Task::Chat, model: String::new(), created: 0, delivery: Delivery::Stream { usage: false } };
+        let asked = Asked {
+            task: Task::Chat,
+            model: String::new(),
+            id: String::new(),
+            created: 0,
+            delivery: Delivery::Stream { usage: false },
+        };
         let mut stream = Translation::new(asked);
         assert_eq!(stream.tally(), Tally::default());
         let start = r#"{"message":{"usage":{"input_tokens":9,"cache_creation_input_tokens":1,

@@ -12,22 +12,22 @@ use super::parts::copy;
 use crate::json::{Value, Writer};
 
 /// What else in a request decides whether the model may think.
-pub(super) struct Room {
+pub(in crate::vendor) struct Room {
     /// The model's way.
-    pub(super) thinking: Thinking,
+    pub(in crate::vendor) thinking: Thinking,
     /// The token limit, thinking included.
-    pub(super) max_tokens: u64,
+    pub(in crate::vendor) max_tokens: u64,
     /// Whether sampling and choice of tools leave thinking allowed.
-    pub(super) allowed: bool,
+    pub(in crate::vendor) allowed: bool,
     /// Whether the last tool calls came back without their thoughts.
-    pub(super) thoughtless: bool,
+    pub(in crate::vendor) thoughtless: bool,
 }
 
 /// What a model is told.
-pub(super) struct Advice<'r> {
+pub(in crate::vendor) struct Advice<'r> {
     thinking: Told<'r>,
     /// Anthropic's word, for the member `output_config`.
-    pub(super) effort: Option<Cow<'r, str>>,
+    pub(in crate::vendor) effort: Option<Cow<'r, str>>,
 }
 
 enum Told<'r> {
@@ -39,7 +39,7 @@ enum Told<'r> {
 
 impl<'r> Advice<'r> {
     /// Reads the client's wish.
-    pub(super) fn read(root: Value<'r>, room: &Room) -> Advice<'r> {
+    pub(in crate::vendor) fn read(root: Value<'r>, room: &Room) -> Advice<'r> {
         let own = root.given("thinking").map_or(Told::Nothing, Told::Own);
         let Some(word) = root.text("reasoning_effort").filter(|word| word != "none") else {
             return Advice { thinking: own, effort: None };
@@ -56,12 +56,12 @@ impl<'r> Advice<'r> {
     }
 
     /// Whether the model hears nothing of it.
-    pub(super) fn is_silent(&self) -> bool {
+    pub(in crate::vendor) fn is_silent(&self) -> bool {
         matches!(self.thinking, Told::Nothing | Told::Own(_)) && self.effort.is_none()
     }
 
     /// Writes the member `thinking`.
-    pub(super) fn render(&self, w: &mut Writer) {
+    pub(in crate::vendor) fn render(&self, w: &mut Writer) {
         match self.thinking {
             Told::Nothing => {}
             Told::Own(own) => copy("thinking", Some(own), w),

@@ -9,7 +9,7 @@ use crate::vendor::Unsupported;
 
 /// A thinking block that Anthropic takes back.
 #[derive(Clone, Copy)]
-pub(super) enum Thought<'r> {
+pub(in crate::vendor) enum Thought<'r> {
     /// The text is missing where the client was shown none of it.
     Open {
         thinking: Option<Value<'r>>,
@@ -23,7 +23,7 @@ pub(super) enum Thought<'r> {
 impl<'r> Thought<'r> {
     /// Reads a block of an answer or of a history; `None` for one of another type and for thoughts that nobody signed,
     /// which Anthropic would refuse.
-    pub(super) fn read(block: Value<'r>) -> Option<Thought<'r>> {
+    pub(in crate::vendor) fn read(block: Value<'r>) -> Option<Thought<'r>> {
         let text = |name: &str| block.get(name).filter(|text| text.is_string());
         let full = |name: &str| text(name).filter(|text| text.raw() != "\"\"");
         match &*block.text("type")? {
@@ -34,7 +34,7 @@ impl<'r> Thought<'r> {
     }
 
     /// Writes the block as it came.
-    pub(super) fn render(self, w: &mut Writer) {
+    pub(in crate::vendor) fn render(self, w: &mut Writer) {
         w.object(|w| match self {
             Thought::Open { thinking, signature } => {
                 w.key("type").string("thinking");
@@ -50,7 +50,7 @@ impl<'r> Thought<'r> {
 }
 
 /// The thoughts that an assistant's message brings back; `path` is the message's.
-pub(super) fn of_history<'r>(message: Value<'r>, path: &str) -> Result<Vec<Thought<'r>>, Unsupported> {
+pub(in crate::vendor) fn of_history<'r>(message: Value<'r>, path: &str) -> Result<Vec<Thought<'r>>, Unsupported> {
     let mut thoughts = Vec::new();
     for (i, block) in message.given("thinking_blocks").into_iter().flat_map(Value::items).enumerate() {
         if !matches!(block.text("type").as_deref(), Some("thinking" | "redacted_thinking")) {
@@ -62,7 +62,7 @@ pub(super) fn of_history<'r>(message: Value<'r>, path: &str) -> Result<Vec<Thoug
 }
 
 /// Writes the member `thinking_blocks` of an answer, if Anthropic's `content` has any.
-pub(super) fn render_answer(content: Value<'_>, w: &mut Writer) {
+pub(in crate::vendor) fn render_answer(content: Value<'_>, w: &mut Writer) {
     let mut thoughts = content.items().filter_map(Thought::read).peekable();
     if thoughts.peek().is_some() {
         w.key("thinking_blocks").array(|w| thoughts.for_each(|thought| thought.render(w)));

@@ -221,7 +221,7 @@ mod tests {
 
     fn stream() -> Translation {
         let delivery = Delivery::Stream { usage: false };
-        Translation::new(Asked { task: Task::Chat, model: String::new(), created: 0, delivery })
+        Translation::new(Asked { task: Task::Chat, model: String::new(), id: String::new(), created: 0, delivery })
     }
 
     #[test]

@@ -54,6 +54,7 @@ fn one(cluster: &Node<'_>, vendor: &Vendor, root: &Node<'_>, problems: &mut Prob
         problems.note(plugin.config.at("configuration").path, text);
     }
     credential(&list, &filters, place, vendor, root, problems);
+    signature(&list, &filters, place, vendor, problems);
     if !filters.last().is_some_and(|filter| filter.is_a("UpstreamCodec")) {
         problems.note(&list.path, "must end with envoy.filters.http.upstream_codec");
     }
@@ -95,6 +96,29 @@ fn credential(
             if let Some(secret) = secret.filter(|secret| !secret.at("sds_config").is_there() && !known(secret.name())) {
                 problems
                     .note(&secret.path, format!("there is no secret {:?} in static_resources.secrets", secret.name()));
+            }
+        }
+    }
+}
+
+/// What is signed must be what goes out, so the signature comes behind the filter, too.
+fn signature(list: &Node<'_>, filters: &[Node<'_>], place: usize, vendor: &Vendor, problems: &mut Problems) {
+    let Some(signing) = &vendor.signing else {
+        return;
+    };
+    let signer = filters.iter().enumerate().find(|(_, filter)| filter.is_a("AwsRequestSigning"));
+    match signer {
+        None => problems.note(
+            &list.path,
+            "lacks envoy.filters.http.aws_request_signing: requests would go out without a signature",
+        ),
+        Some((signer, _)) if signer < place => {
+            problems.note(&list.path, "signs requests before the filter, which then changes them");
+        }
+        Some((_, signer)) => {
+            let region = signer.at("typed_config.region");
+            if region.text() != signing.region {
+                problems.note(&region.path, format!("must be {:?}, the vendor's region", signing.region));
             }
         }
     }

@@ -11,7 +11,8 @@ const YAML: &str = "
 vendors:
 - {name: openai, kind: openai, url: 'https://h/v1', ca_file: /ca, credential: {env: KEY}}
 - {name: echo, kind: echo}
-models: [{name: m, serve: [{vendor: openai}, {vendor: echo}]}]
+- {name: bedrock, kind: bedrock, region: r, ca_file: /ca, credential: {aws: found}}
+models: [{name: m, serve: [{vendor: openai}, {vendor: echo}, {vendor: bedrock}]}]
 redis: {urls: ['redis://127.0.0.1:7000']}
 ";
 
@@ -38,6 +39,7 @@ fn what_is_printed_fits() {
 const MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
 const ROUTE: &str =
     "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/route_config/virtual_hosts/0/routes/1/route";
+const SIGNED: &str = "/static_resources/clusters/2/typed_extension_protocol_options/envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 const UPSTREAM: &str = "/static_resources/clusters/0/typed_extension_protocol_options/envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
 /// What is found after a member was changed, or, with null, taken out.
@@ -153,7 +155,17 @@ fn every_piece_that_is_missing_is_named() {
             "load_assignment.endpoints: lacks a closed host",
         ),
         ("/static_resources/secrets".to_owned(), Value::Null, "there is no secret \"vendor_openai\""),
-        ("/static_resources/clusters/2".to_owned(), Value::Null, "static_resources.clusters: lacks weir_inner"),
+        (
+            [SIGNED, "/http_filters/1"].concat(),
+            Value::Null,
+            "http_filters: lacks envoy.filters.http.aws_request_signing",
+        ),
+        (
+            [SIGNED, "/http_filters/1/typed_config/region"].concat(),
+            json!("s"),
+            "http_filters[1].typed_config.region: must be \"r\"",
+        ),
+        ("/static_resources/clusters/3".to_owned(), Value::Null, "static_resources.clusters: lacks weir_inner"),
         (
             "/static_resources/listeners/1".to_owned(),
             Value::Null,

@@ -70,6 +70,41 @@ fn puts_each_credential_where_its_vendor_wants_it() {
 }
 
 #[test]
+fn signs_behind_the_filter_what_is_to_be_signed() {
+    let signed = |aws: &str| {
+        let vendor = format!("{{name: v, kind: bedrock, region: eu-central-1, ca_file: /ca, credential: {{{aws}}}}}");
+        let yaml = format!("vendors: [{vendor}]\nmodels: [{{name: m, serve: [{{vendor: v}}]}}]\n");
+        let site = Site::new(config::yaml(&yaml).unwrap(), |_| true).unwrap();
+        let rendered = whole(&site, "/weir.wasm").unwrap();
+        // The filter must take what it is given, though it is told of no credential.
+        config::parse_json(configuration(&rendered).as_bytes()).unwrap();
+        let filters =
+            all(&rendered, "http_filters").into_iter().find(|list| list.to_string().contains("upstream_codec"));
+        let filters = filters.unwrap().as_array().unwrap().clone();
+        let kinds: Vec<String> = filters.iter().map(|filter| filter["name"].as_str().unwrap().to_owned()).collect();
+        (kinds[1].clone(), filters[1]["typed_config"].clone(), kinds.len())
+    };
+    let file = json!({"filename": "/run/aws/keys", "watched_directory": {"path": "/run/aws"}});
+    for (aws, keys) in [
+        ("aws: found", Value::Null),
+        ("aws: environment", json!({"custom_credential_provider_chain": true, "environment_credential_provider": {}})),
+        (
+            "aws: /run/aws/keys",
+            json!({
+                "custom_credential_provider_chain": true,
+                "credentials_file_provider": {"credentials_data_source": file},
+            }),
+        ),
+    ] {
+        let (name, signer, filters) = signed(aws);
+        assert_eq!((name.as_str(), filters), ("envoy.filters.http.aws_request_signing", 3));
+        assert_eq!((&signer["service_name"], &signer["region"]), (&json!("bedrock"), &json!("eu-central-1")));
+        assert_eq!(signer.get("credential_provider").unwrap_or(&Value::Null), &keys, "{aws}");
+    }
+    assert_eq!(signed("env: KEY").0, "envoy.filters.http.credential_injector");
+}
+
+#[test]
 fn gives_the_filter_its_configuration_and_no_secret() {
     let rendered = whole(&site(), "/weir.wasm").unwrap();
     let machines = all(&rendered, "vm_config");

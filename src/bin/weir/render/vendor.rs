@@ -1,14 +1,15 @@
 //! A cluster for each vendor.
 //!
 //! Behind the router, on every attempt: the filter's vendor role translates, then Envoy puts the credential in, where
-//! the filter cannot see it, then the request goes out. Each cluster has a second host of lower priority that refuses
+//! the filter cannot see it, or signs the request, then it goes out. Each cluster has a second host of lower priority that refuses
 //! every connection: an empty cluster ends a request at once, while a refused connection is retried, and the retry goes
 //! to the next vendor.
 
+use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use serde_json::{Value, json};
-use weir::config::{Endpoint, Secret, Vendor};
+use weir::config::{AwsKeys, Endpoint, Secret, Signing, Vendor};
 
 use super::layout::Layout;
 use super::plugin::Machine;
@@ -114,8 +115,8 @@ fn http(vendor: &Vendor, machine: &Machine, layout: &Layout) -> Value {
         "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec",
         json!({}),
     );
-    let filters: Vec<Value> =
-        [machine.vendor(&vendor.name)].into_iter().chain(injector(vendor, layout)).chain([codec]).collect();
+    let credential = injector(vendor, layout).into_iter().chain(vendor.signing.as_ref().map(signer));
+    let filters: Vec<Value> = [machine.vendor(&vendor.name)].into_iter().chain(credential).chain([codec]).collect();
     let options = json!({
         "@type": format!("type.googleapis.com/{HTTP}"),
         // Shorter than the idle timeout of any vendor's front, which would close the connection under a request.
@@ -152,6 +153,29 @@ fn injector(vendor: &Vendor, layout: &Layout) -> Option<Value> {
         "envoy.extensions.filters.http.credential_injector.v3.CredentialInjector",
         json!({"overwrite": true, "credential": credential}),
     ))
+}
+
+/// Signs what the filter made of the request: Envoy holds the body until it is whole, and with it the headers.
+fn signer(signing: &Signing) -> Value {
+    let about = json!({"service_name": "bedrock", "region": signing.region});
+    let keys = match &signing.keys {
+        AwsKeys::Found => None,
+        AwsKeys::Environment => Some(json!({"environment_credential_provider": {}})),
+        AwsKeys::File(path) => Some(json!({"credentials_file_provider": {"credentials_data_source": watched(path)}})),
+    };
+    // Only these, since the others would ask the machine's surroundings first.
+    let only = keys.map(|keys| joined(json!({"custom_credential_provider_chain": true}), keys));
+    extension(
+        "envoy.filters.http.aws_request_signing",
+        "envoy.extensions.filters.http.aws_request_signing.v3.AwsRequestSigning",
+        joined(about, only.map_or(json!({}), |keys| json!({"credential_provider": keys}))),
+    )
+}
+
+/// A file that Envoy reads again when it was replaced.
+fn watched(path: &str) -> Value {
+    let folder = Path::new(path).parent().and_then(Path::to_str).unwrap_or("/");
+    json!({"filename": path, "watched_directory": {"path": folder}})
 }
 
 const HTTP: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
