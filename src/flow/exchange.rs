@@ -12,6 +12,7 @@ use crate::chat::{Fold, Request, Tally, Usage};
 use crate::config::{Config, Hop, Routing};
 use crate::flow::report::Progress;
 use crate::hash::OwnKeys;
+use crate::refusal::Refusal;
 use crate::route::{Headroom, Plan};
 use crate::unit::NanoUsd;
 use crate::vendor::Failure;
@@ -143,9 +144,13 @@ impl Attempt {
 
 impl Exchange {
     /// Begins the next attempt, at the vendor that Envoy chose. The hop is the plan's, and if Envoy tries a vendor
-    /// once more that had its turn, that vendor's own. `None` if the plan has no such vendor.
+    /// once more that had its turn, that vendor's own. `None` if the plan has no such vendor, or if it is too late for
+    /// another attempt.
     pub fn begin(&mut self, vendor: usize, now: Duration, config: &Config) -> Option<usize> {
         self.settle(|attempt| silence(attempt, now, config));
+        if self.is_late(now) {
+            return None;
+        }
         let number = self.attempts.len();
         let planned = self.plan.hop(number).filter(|hop| hop.vendor == vendor);
         let again = || self.attempts.iter().rev().map(|attempt| &attempt.hop).find(|hop| hop.vendor == vendor);
@@ -163,9 +168,29 @@ impl Exchange {
         Some(number)
     }
 
-    /// Whether a vendor is left that has not been tried.
-    pub fn has_next(&self) -> bool {
-        self.plan.hop(self.attempts.len()).is_some()
+    /// Whether a vendor is left that has not been tried, and time to try it.
+    pub fn has_next(&self, now: Duration) -> bool {
+        self.plan.hop(self.attempts.len()).is_some() && !self.is_late(now)
+    }
+
+    /// Whether so little of `total_timeout` is left that another attempt could only be cut off, and be paid for.
+    fn is_late(&self, now: Duration) -> bool {
+        let since = self.attempts.first().map(|first| now.saturating_sub(first.began));
+        since.is_some_and(|since| since.saturating_add(LEAST) > self.config.routing.total_timeout)
+    }
+
+    /// What the client is told if no attempt succeeded: how the last one failed, and to come again when the first of all
+    /// that said so will have room.
+    pub fn refusal(&self) -> Option<Refusal> {
+        let failures = || {
+            self.attempts.iter().filter_map(|attempt| match &attempt.outcome {
+                Outcome::Failed(failure) => Some(&failure.refusal),
+                Outcome::Pending | Outcome::Answered => None,
+            })
+        };
+        let last = failures().next_back()?.clone();
+        let soonest = failures().filter_map(|refusal| refusal.retry_after).min();
+        Some(Refusal { retry_after: soonest.filter(|_| matches!(last.status, 429 | 503)), ..last })
     }
 
     /// Gives an attempt that ended without a word its outcome, after Envoy's status for the client: a timeout if Envoy
@@ -244,6 +269,9 @@ impl Exchange {
         trail
     }
 }
+
+/// No model is known to answer in less.
+const LEAST: Duration = Duration::from_millis(200);
 
 /// The name of a hop's vendor.
 pub fn vendor_name<'c>(config: &'c Config, hop: &Hop) -> &'c str {

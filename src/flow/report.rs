@@ -106,6 +106,10 @@ fn failed(failure: &Failure) -> Ending {
         _ if failure.next == Next::Stop => Ending::Cancelled,
         (_, 429) if quota => Ending::OutOfQuota,
         ("429", _) | (_, 429) => Ending::Throttled { retry_after: failure.refusal.retry_after },
+        // One that has too much to do and says for how long is obeyed like one that counts.
+        (_, 503) if failure.refusal.retry_after.is_some() => {
+            Ending::Throttled { retry_after: failure.refusal.retry_after }
+        }
         ("401" | "403" | "404", _) => Ending::Failed(Fault::Denied),
         ("timeout", _) => Ending::Failed(Fault::Timeout),
         ("unreachable", _) => Ending::Failed(Fault::Unreachable),

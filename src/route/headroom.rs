@@ -17,8 +17,6 @@ pub struct Headroom {
     pub requests: Option<Quota>,
     /// How many tokens it takes, of prompt and answer together.
     pub tokens: Option<Quota>,
-    /// How long it asks to wait.
-    pub retry_after: Option<Duration>,
 }
 
 /// One limit of a vendor.
@@ -39,11 +37,7 @@ impl Headroom {
         for (name, value) in headers {
             written.take(name, value.trim(), now);
         }
-        Headroom {
-            requests: written.requests.quota(),
-            tokens: written.tokens.quota(),
-            retry_after: written.millis.or(written.seconds),
-        }
+        Headroom { requests: written.requests.quota(), tokens: written.tokens.quota() }
     }
 }
 
@@ -51,8 +45,6 @@ impl Headroom {
 struct Written {
     requests: Parts,
     tokens: Parts,
-    millis: Option<Duration>,
-    seconds: Option<Duration>,
 }
 
 #[derive(Default)]
@@ -71,11 +63,6 @@ impl Written {
         } else if let Some(rest) = name.strip_prefix("anthropic-ratelimit-") {
             let Some((of, part)) = rest.split_once('-') else { return };
             self.part(of, part, value, now);
-        } else if name == "retry-after-ms" {
-            self.millis = number(value).and_then(|number| length(number / 1000.0));
-        } else if name == "retry-after" {
-            // It may be a date, which is not read: that clock is not ours, and seconds matter.
-            self.seconds = number(value).and_then(length);
         }
     }
 
@@ -224,7 +211,7 @@ mod tests {
             NOW,
         );
         let (requests, tokens) = (quota(59, 60, 1000), quota(149_984, 150_000, 360_000));
-        assert_eq!(headroom, Headroom { requests, tokens, retry_after: None });
+        assert_eq!(headroom, Headroom { requests, tokens });
     }
 
     #[test]
@@ -237,12 +224,11 @@ mod tests {
                 ("anthropic-ratelimit-tokens-remaining", "1000"),
                 ("anthropic-ratelimit-tokens-reset", "2024-12-31T23:59:59Z"),
                 ("anthropic-ratelimit-input-tokens-remaining", "7"),
-                ("retry-after", "12"),
             ],
             NOW,
         );
         let (requests, tokens) = (quota(0, 50, 12_000), quota(1000, 1000, 0));
-        assert_eq!(headroom, Headroom { requests, tokens, retry_after: Some(Duration::from_secs(12)) });
+        assert_eq!(headroom, Headroom { requests, tokens });
     }
 
     #[test]
@@ -272,14 +258,10 @@ mod tests {
     }
 
     #[test]
-    fn reads_how_long_to_wait() {
-        let read = |headers: &[(&'static str, &'static str)]| Headroom::read(headers.iter().copied(), NOW).retry_after;
-        assert_eq!(read(&[("retry-after", "2"), ("retry-after-ms", "1500")]), Some(Duration::from_millis(1500)));
-        assert_eq!(read(&[("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT")]), None);
-        assert_eq!(
-            read(&[("retry-after", "nan"), ("x-ratelimit", "1"), ("x-ratelimit-remaining-requests", "-1")]),
-            None
-        );
+    fn what_is_no_limit_is_not_read() {
+        for header in [("x-ratelimit", "1"), ("x-ratelimit-remaining-requests", "-1"), ("retry-after", "2")] {
+            assert_eq!(Headroom::read([header], NOW), Headroom::default(), "{header:?}");
+        }
     }
 
     #[test]

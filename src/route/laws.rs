@@ -59,9 +59,7 @@ fn events() -> impl Strategy<Value = Event> {
     prop_oneof![
         2 => any::<u64>().prop_map(|tokens| Event::Began { tokens }),
         4 => (instants(), endings()).prop_map(|(began, ending)| Event::Ended { began, ending }),
-        1 => (quotas(), quotas(), prop::option::of(lengths())).prop_map(|(requests, tokens, retry_after)| {
-            Event::Told(Headroom { requests, tokens, retry_after })
-        }),
+        1 => (quotas(), quotas()).prop_map(|(requests, tokens)| Event::Told(Headroom { requests, tokens })),
     ]
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::json::{Doc, Value};
 use crate::refusal::{INVALID, Refusal, SERVER};
+use crate::vendor::delay;
 
 /// A failed attempt.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,7 +59,7 @@ pub struct Reported {
 }
 
 impl Failure {
-    /// A reply whose status says that it is an error. `retry_after` is the header, in seconds.
+    /// A reply whose status says that it is an error. `retry_after` is what its headers say.
     pub fn from_status(vendor: &str, status: u16, retry_after: Option<Duration>, body: &[u8]) -> Failure {
         Failure::from_named_status(vendor, status, "", retry_after, body)
     }
@@ -78,8 +79,7 @@ impl Failure {
         let said = reported.said(status);
         let row = row(said, &reported);
         let retry_after = retry_after.or(reported.retry_after);
-        let mut refusal = reported.concealing(said).refusal(vendor, &row);
-        refusal.retry_after = retry_after.filter(|_| matches!(refusal.status, 429 | 503));
+        let refusal = Reported { retry_after, ..reported.concealing(said) }.refusal(vendor, &row);
         Failure { outcome: Cow::Owned(status.to_string()), refusal, next: row.next }
     }
 
@@ -159,7 +159,15 @@ impl Reported {
         let message = message.or_else(|| listed(error)).unwrap_or_default();
         let param = Some(text("param")).filter(|param| !param.is_empty());
         let code = google_word(error).map_or_else(|| text("code"), Into::into);
-        Reported { message, kind: text("type"), code, param, retry_after: google_delay(error) }
+        let retry_after = delay::from_error(error, &message);
+        Reported { message, kind: text("type"), code, param, retry_after }
+    }
+
+    /// The error that came in the place of an answer, if it is one: some vendors, or what stands in front of them, report
+    /// with a good status what went wrong behind it.
+    pub fn instead(root: Value<'_>) -> Option<Reported> {
+        let is_one = root.given("error").is_some() || root.text("object").as_deref() == Some("error");
+        is_one.then(|| Reported::read(root))
     }
 
     /// What may be told of it: texts about a credential quote parts of it, or name the account.
@@ -181,7 +189,9 @@ impl Reported {
     /// The status that a vendor would have sent for an error that came inside a stream.
     fn status(&self) -> u16 {
         match (self.kind.as_str(), self.code.as_str()) {
-            ("rate_limit_error" | "requests" | "tokens", _) | (_, "rate_limit_exceeded" | "429") => 429,
+            ("rate_limit_error" | "rate_limited" | "requests" | "tokens", _) | (_, "rate_limit_exceeded" | "429") => {
+                429
+            }
             ("insufficient_quota", _) | (_, "insufficient_quota") => 429,
             ("overloaded_error", _) => 529,
             ("timeout_error", _) => 504,
@@ -204,7 +214,8 @@ impl Reported {
             |word: &str, ours: &str| if row.relay && !word.is_empty() { word.to_owned() } else { ours.to_owned() };
         let (kind, code) = (own(&self.kind, row.kind), own(&self.code, row.code));
         let refusal = Refusal::upstream(row.status, row.reason, &kind, &code, message);
-        Refusal { param: self.param.clone().filter(|_| row.relay), ..refusal }
+        let retry_after = self.retry_after.filter(|_| matches!(row.status, 429 | 503));
+        Refusal { param: self.param.clone().filter(|_| row.relay), retry_after, ..refusal }
     }
 }
 
@@ -272,16 +283,6 @@ fn google_word(error: Value<'_>) -> Option<&'static str> {
 fn google_status(code: &str) -> Option<u16> {
     GOOGLE.iter().find(|(word, _)| *word == code).map(|(_, status)| *status)
 }
-
-/// The `retryDelay` in the details of Google's error, a number of seconds such as `34.4s`.
-fn google_delay(error: Value<'_>) -> Option<Duration> {
-    let delay = error.given("details")?.items().find_map(|detail| detail.text("retryDelay"))?;
-    let seconds = delay.strip_suffix('s')?.parse().ok()?;
-    Duration::try_from_secs_f64(seconds).ok().filter(|delay| *delay <= LONGEST_DELAY)
-}
-
-/// What is above is a mistake: no quota takes longer than a day to come back.
-const LONGEST_DELAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// One row of the table: what a vendor's status becomes.
 struct Row {
@@ -426,6 +427,24 @@ mod tests {
         ] {
             let reported = Reported { kind: kind.into(), code: code.into(), ..Reported::default() };
             assert_eq!(Fault::Reported(reported).refusal("claude").status, status, "{kind} {code}");
+        }
+    }
+
+    #[test]
+    fn an_error_may_stand_where_an_answer_should() {
+        for (body, message) in [
+            (r#"{"error":{"message":"boom","code":502}}"#, Some("boom")),
+            (r#"{"error":{}}"#, Some("")),
+            (
+                r#"{"object":"error","message":"Service unavailable.","type":"internal_server_error"}"#,
+                Some("Service unavailable."),
+            ),
+            (r#"{"statusCode":200,"message":"ok"}"#, None),
+            (r#"{"object":"list","data":[]}"#, None),
+            (r#"{"error":null,"message":""}"#, None),
+        ] {
+            let doc = Doc::parse(body.as_bytes().to_vec()).unwrap();
+            assert_eq!(Reported::instead(doc.root()).map(|reported| reported.message).as_deref(), message, "{body}");
         }
     }
 

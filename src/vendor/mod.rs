@@ -12,6 +12,7 @@ mod azure;
 mod bedrock;
 mod call_id;
 mod data_url;
+pub mod delay;
 mod echo;
 mod edits;
 pub mod event_stream;

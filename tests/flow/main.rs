@@ -23,6 +23,8 @@ mod stage;
 mod status;
 #[cfg(test)]
 mod telling;
+#[cfg(test)]
+mod waits;
 
 use stage::{Stage, ask, chunk, completion, error};
 

@@ -389,6 +389,14 @@ impl<'s> Client<'s> {
         std::mem::take(&mut self.request)
     }
 
+    /// Envoy tries this vendor, whose role refuses: what Envoy hears instead of the vendor.
+    pub fn attempt_refused(&mut self, vendor: &str) -> u16 {
+        self.vendor = Vendor::Fresh(vendor.into());
+        at_hand(&self.headers);
+        self.vendor(|flow, world| flow.request_head(false, world));
+        self.answer.take().expect("a reply in the vendor's place").status
+    }
+
     /// The vendor answers, and the client gets it.
     pub fn vendor_replies(&mut self, status: u16, kind: &str, body: &[u8]) -> Message {
         assert!(!self.vendor_fails(status, kind, body), "the attempt failed");
@@ -398,7 +406,12 @@ impl<'s> Client<'s> {
 
     /// The vendor answers; whether Envoy is to try the next vendor.
     pub fn vendor_fails(&mut self, status: u16, kind: &str, body: &[u8]) -> bool {
-        self.vendor_head(&[(":status", &status.to_string()), ("content-type", kind)], false);
+        self.vendor_says(&[(":status", &status.to_string()), ("content-type", kind)], body)
+    }
+
+    /// The same, with these headers.
+    pub fn vendor_says(&mut self, headers: &[(&str, &str)], body: &[u8]) -> bool {
+        self.vendor_head(headers, false);
         self.response.body = body.to_vec();
         let part = match self.vendor.reads_response() {
             Reads::Pieces => Part::Piece { bytes: body.to_vec(), end: true },

@@ -130,6 +130,7 @@ fn a_vendor_that_breaks_off_is_told_from_a_client_that_leaves() {
         (1 << 4, "cut_off", Some("cut_off"), "0.667"),
         (1 << 6, "cut_off", Some("cut_off"), "0.667"),
         (LATE, "timeout", Some("timeout"), "0.667"),
+        (1 << 16, "timeout", Some("timeout"), "0.667"),
         (LEFT, "cancelled", None, "1"),
         (LEFT | GONE, "cancelled", None, "1"),
         (1 << 28, "cancelled", None, "1"),

@@ -70,7 +70,7 @@ class Setting:
     def dead(self, name, kind, url):
         """Adds a vendor that nobody plays."""
         self.env["SUITE_DEAD"] = "sk-dead"
-        version = {"api_version": "2024-10-21"} if kind == "azure" else {}
+        version = {"azure": {"api_version": "2024-10-21"}, "bedrock": {"region": "eu-central-1"}}.get(kind, {})
         entry = {"name": name, "kind": kind, "url": url, "credential": {"env": "SUITE_DEAD"}}
         self.config["vendors"].append(entry | version)
 
@@ -148,10 +148,9 @@ def gateway(stage, launch, certificates, tmp_path_factory):
         setting.vendor(first, **(setting.kept_in_file(first) if kind == "azure" else {}))
         setting.vendor(second)
         setting.dead(f"{name}-refused", kind, f"http://127.0.0.1:{port}{base}")
-        setting.dead(f"{name}-unresolvable", kind, f"http://no-such-host.invalid:{port}{base}")
         setting.model(name, name)
         for other in KINDS:
-            for fault in ["", "-refused", "-unresolvable"]:
+            for fault in ["", "-refused"]:
                 setting.model(f"{name}{fault}/{other}", f"{name}{fault}", f"{other}-2")
     trusted, stranger = certificates
     trusted.cert_pem.write_to_path(setting.directory / "ca.pem")

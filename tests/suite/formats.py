@@ -261,7 +261,9 @@ class Mistral(OpenAI):
     def error(self, status, message):
         if status == 401:
             return self.headers(), dump({"message": message, "request_id": "suite"})
-        body = {"object": "error", "message": message, "type": "invalid_request_error", "param": None, "code": None}
+        kind = {429: ("rate_limited", "1300"), 503: ("service_unavailable", "1100")}.get(
+            status, ("internal_server_error", "1000") if status >= 500 else ("invalid_request_error", None))
+        body = {"object": "error", "message": message, "type": kind[0], "param": None, "code": kind[1]}
         return self.headers(), dump(body)
 
     def expect(self, call):

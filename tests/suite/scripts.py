@@ -163,6 +163,30 @@ def not_json():
     return script
 
 
+def error_with_200(status=503, said="Overloaded"):
+    """An error in the vendor's own shape, with a status that says that all is well."""
+
+    def script(format, call):
+        own, error = format.error(status, said)
+        yield message(200, [*own, JSON], error)
+
+    return script
+
+
+def drip(text=Reply.text, apart=0.1):
+    """A good answer, a byte at a time."""
+
+    def script(format, call):
+        body = b"".join(format.events(Reply(text), call.model, False)) if call.streams else format.whole(Reply(text), call.model)
+        yield stream_head(format) if call.streams else _begun(format)
+        for place in range(len(body)):
+            yield chunk(body[place : place + 1])
+            yield Pause(apart)
+        yield END
+
+    return script
+
+
 def cut(how, text=Reply.text, share=0.6):
     """An answer that stops at a share of its bytes, in the middle of an event; `how` is an end, or "clean"."""
 

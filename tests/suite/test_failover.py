@@ -1,7 +1,4 @@
-"""When one vendor fails, the next answers: every fault, whole and streaming, between every two formats.
-
-One test is one row of the matrix: a fault and a delivery, for all nine ordered pairs at once.
-"""
+"""When one vendor fails, the next answers: what goes around it. The faults themselves are in `test_fault_matrix.py`."""
 
 import json
 import socket
@@ -10,41 +7,9 @@ import pytest
 
 from conftest import KINDS
 from gateway import V1, chat, told, until
-from scripts import (CLOSE, RESET, answer, close, cut, empty, error_before_content, error_event, fail, gzipped,
-                     headers_then_silence, nonsense, not_json, page, reset, reset_after_headers, silence)
+from scripts import answer, cut, fail, page, reset, silence
 
 PAIRS = [(first, second) for first in KINDS for second in KINDS]
-
-FAULTS = {
-    "reset": (reset(), "unreachable"),
-    "close": (close(), "unreachable"),
-    "429": (fail(429), "429"),
-    "429, later": (fail(429, retry_after=30), "429"),
-    **{str(status): (fail(status), str(status)) for status in (500, 502, 503, 504, 529)},
-    "503 page": (page(503), "503"),
-    "500 without body": (fail(500, body=b""), "500"),
-    "silence": (silence(), "timeout"),
-    "headers, then silence": (headers_then_silence(), "timeout"),
-    # What began well and was no answer: nothing of it has been sent on, so it is not too late.
-    "web page": (page(200), "bad_reply"),
-    "compressed": (gzipped(), "bad_reply"),
-    "empty": (empty(), "bad_reply cut_off"),
-    "other JSON": (nonsense(), "bad_reply cut_off"),
-    "no JSON": (not_json(), "bad_reply"),
-    "headers, then reset": (reset_after_headers(), "cut_off unreachable"),
-}
-WHOLE_FAULTS = {
-    "cut off by close": (cut(CLOSE), "cut_off unreachable bad_reply"),
-    "cut off by reset": (cut(RESET), "cut_off unreachable bad_reply"),
-    "cut off cleanly": (cut("clean"), "cut_off bad_reply"),
-}
-STREAM_FAULTS = {
-    "error event": (error_event(), "error_event"),
-    "error event before the first word": (error_before_content(), "error_event"),
-    "cut off at once": (cut("clean", share=0.02), "cut_off bad_reply"),
-}
-ROWS = [(name, stream, *row) for stream, faults in [(False, FAULTS | WHOLE_FAULTS), (True, FAULTS | STREAM_FAULTS)]
-        for name, row in faults.items()]
 
 
 def content(response):
@@ -53,35 +18,6 @@ def content(response):
     if response.headers["content-type"].startswith("text/event-stream"):
         return told(response.events)[0]
     return response.json["choices"][0]["message"]["content"]
-
-
-@pytest.mark.parametrize(("stream", "fault", "outcome"), [row[1:] for row in ROWS],
-                         ids=[f"{name}-{'stream' if stream else 'whole'}" for name, stream, *_ in ROWS])
-def test_the_next_vendor_answers(gateway, stage, at_once, stream, fault, outcome):
-    def exchange(pair):
-        first, second = pair
-        case = stage.case(**{first: fault, f"{second}-2": answer(f"From {second}.")})
-        response = gateway.chat(case, f"{first}/{second}", stream=stream)
-        assert content(response) == f"From {second}."
-        assert response.vendor == f"{second}-2"
-        failed, good = response.attempts.split(",")
-        assert failed.removeprefix(f"{first}:") in outcome.split() and good == f"{second}-2:ok", response.attempts
-        assert case.called() == [first, f"{second}-2"]
-
-    at_once(exchange, PAIRS)
-
-
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("fault", ["refused", "unresolvable"])
-def test_a_vendor_that_is_not_there(gateway, stage, at_once, fault, stream):
-    def exchange(pair):
-        first, second = pair
-        case = stage.case(**{f"{second}-2": answer("Here.")})
-        response = gateway.chat(case, f"{first}-{fault}/{second}", stream=stream)
-        assert content(response) == "Here."
-        assert response.attempts == f"{first}-{fault}:unreachable,{second}-2:ok"
-
-    at_once(exchange, PAIRS)
 
 
 @pytest.mark.parametrize("name", ["tls-stranger", "tls-misnamed"])

@@ -44,7 +44,7 @@ pub(super) fn answer(mut forwarded: Box<Forwarded>, world: &mut World<'_>) -> St
         Some(last) => {
             forwarded.caller.visit.labels.vendor = vendor_name(config, &last.hop).into();
             match &last.outcome {
-                Outcome::Failed(failure) => failure.refusal.clone(),
+                Outcome::Failed(failure) => exchange.refusal().unwrap_or_else(|| failure.refusal.clone()),
                 Outcome::Answered | Outcome::Pending => {
                     let conversation = Conversation::of(&exchange.request, &forwarded.caller.key, config);
                     let went = conversation.map(|conversation| (conversation, last.hop.clone()));
@@ -160,8 +160,8 @@ fn break_off(forwarded: &mut Forwarded, world: &mut World<'_>) {
 fn broken_by_vendor(flags: u64) -> Option<&'static str> {
     /// It closed or reset the connection, or spoke nonsense.
     const GONE: u64 = 1 << 4 | 1 << 6 | 1 << 23;
-    /// It was silent for too long, or the whole took too long.
-    const LATE: u64 = 1 << 2;
+    /// The whole took too long, or it was silent for too long.
+    const LATE: u64 = 1 << 2 | 1 << 16;
     /// The client closed or reset the connection, or spoke nonsense.
     const CLIENT: u64 = 1 << 14 | 1 << 18 | 1 << 28;
     match flags {

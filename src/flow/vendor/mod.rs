@@ -226,8 +226,8 @@ fn receive(ticket: Ticket, end: bool, world: &mut World<'_>) -> Step<Vendor> {
 fn judge(ticket: Ticket, received: &Received, body: &[u8], world: &mut World<'_>) -> Step<Vendor> {
     if !received.good() {
         let vendor = name(ticket, world);
-        let (status, word) = (received.status, received.error_type());
-        return fail(ticket, Failure::from_named_status(vendor, status, &word, received.retry_after(), body), world);
+        let (status, word, wait) = (received.status, received.error_type(), received.retry_after(world.now()));
+        return fail(ticket, Failure::from_named_status(vendor, status, &word, wait, body), world);
     }
     let Some((asked, format)) = asked(ticket, received, world) else {
         return Step::pass(Vendor::Over, Vec::new());
@@ -408,7 +408,8 @@ fn fail_with(ticket: Ticket, fault: Fault, world: &mut World<'_>) -> Step<Vendor
 
 /// Ends the attempt: Envoy tries the next vendor if there is one, else the gateway role answers the client.
 fn fail(ticket: Ticket, failure: Failure, world: &mut World<'_>) -> Step<Vendor> {
-    let next = world.exchanges.get(ticket.exchange).is_some_and(|exchange| exchange.has_next());
+    let now = world.now();
+    let next = world.exchanges.get(ticket.exchange).is_some_and(|exchange| exchange.has_next(now));
     let mut effects = vec![Effect::ResponseHeader(":status".into(), Some(failure.refusal.status.to_string().into()))];
     if next && failure.next == Next::Try {
         effects.push(Effect::ResponseHeader(RETRY.into(), Some("1".into())));

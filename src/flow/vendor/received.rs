@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::flow::{Effect, Head, content};
 use crate::vendor::Framing;
+use crate::vendor::delay;
 
 /// The vendor's headers.
 #[derive(Debug)]
@@ -41,14 +42,12 @@ impl Received {
         word.unwrap_or_default().trim().chars().take(128).collect()
     }
 
-    /// How long the vendor asks to wait: the milliseconds of OpenAI and Azure, else seconds. A date is not read, since
-    /// its clock is not ours.
-    pub(super) fn retry_after(&self) -> Option<Duration> {
-        let number = |name: &str| {
-            self.head.text(name)?.trim().parse::<f64>().ok().filter(|number| (0.0..MOST_WAIT).contains(number))
-        };
-        let milliseconds = number("retry-after-ms").map(|ms| ms / 1000.0);
-        milliseconds.or_else(|| number("retry-after")).map(Duration::from_secs_f64)
+    /// How long the vendor asks to wait.
+    pub(super) fn retry_after(&self, now: Duration) -> Option<Duration> {
+        let text = |name| self.head.text(name);
+        let headers =
+            delay::Headers { milliseconds: text("retry-after-ms"), after: text("retry-after"), date: text("date") };
+        delay::from_headers(&headers, now)
     }
 
     /// The headers of an answer of this kind, instead of the vendor's own. Of those only the number of the request
@@ -67,6 +66,3 @@ pub const MAX_REPLY: usize = 32 << 20;
 
 /// The largest error body that is read.
 const MAX_ERROR: usize = 64 << 10;
-
-/// A month, in milliseconds; what asks for more is not a wait.
-const MOST_WAIT: f64 = 30.0 * 86_400_000.0;

@@ -142,8 +142,7 @@ const COMPLETION: Fault = Fault::Unreadable("a chat completion");
 fn tally(root: Value<'_>) -> Result<Tally, Fault> {
     let choices = root.get("choices").filter(|choices| choices.is_array() && !choices.is_empty());
     let Some(choices) = choices else {
-        // Some vendors, OpenRouter among them, report with a good status what went wrong behind them.
-        return Err(if root.given("error").is_some() { Fault::Reported(Reported::read(root)) } else { COMPLETION });
+        return Err(Reported::instead(root).map_or(COMPLETION, Fault::Reported));
     };
     Ok(match Usage::read(root) {
         Some(usage) => Tally { counted: Counted::All(usage), written: 0 },

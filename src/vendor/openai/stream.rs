@@ -136,14 +136,18 @@ fn parse(data: Vec<u8>) -> Result<Doc, Fault> {
     Doc::parse(data).map_err(|_| Fault::Unreadable("a stream of JSON"))
 }
 
+const CHUNKS: Fault = Fault::Unreadable("a stream of chat completion chunks");
+
 /// A chunk and its choices, unless it is an error instead.
 fn chunk(doc: &Doc) -> Result<(Value<'_>, Value<'_>), Fault> {
     let chunk = doc.root();
     if chunk.given("error").is_some() {
         return Err(Fault::Reported(Reported::read(chunk)));
     }
-    let choices = chunk.get("choices").filter(|choices| choices.is_array());
-    Ok((chunk, choices.ok_or(Fault::Unreadable("a stream of chat completion chunks"))?))
+    match chunk.get("choices").filter(|choices| choices.is_array()) {
+        Some(choices) => Ok((chunk, choices)),
+        None => Err(Reported::instead(chunk).map_or(CHUNKS, Fault::Reported)),
+    }
 }
 
 #[cfg(test)]
@@ -203,8 +207,10 @@ mod tests {
 
     #[test]
     fn an_error_event_is_an_error() {
-        let fault = relay().event("", r#"{"error":{"message":"boom","code":503}}"#, &mut Vec::new());
-        assert!(matches!(fault, Err(Fault::Reported(reported)) if reported.message == "boom"));
+        for event in [r#"{"error":{"message":"boom","code":503}}"#, r#"{"object":"error","message":"boom"}"#] {
+            let fault = relay().event("", event, &mut Vec::new());
+            assert!(matches!(fault, Err(Fault::Reported(reported)) if reported.message == "boom"), "{event}");
+        }
     }
 
     #[test]
