@@ -100,6 +100,21 @@ fn an_answer_in_one_piece_is_split() {
     assert_eq!((slower.first_token, slower.per_token), (Some(ms(750)), Some(ms(15))));
 }
 
+/// What an answer in one piece is taken to have taken for its first token is a share of the whole, and may round to more.
+#[test]
+fn the_longest_answers_can_be_read_again() {
+    let day = Duration::from_secs(86_400);
+    for usual in 1..500_u64 {
+        let first =
+            Answered { first_token: ms(usual * 7), per_token: Some(Duration::ZERO), tokens: 9, cost: NanoUsd(0) };
+        let known = attempt(Record::default(), NOW, NOW, Ending::Answered(Answered { per_token: None, ..first }));
+        let later = NOW + day;
+        let long = Answered { first_token: day, per_token: None, tokens: usual % 3, ..first };
+        let record = attempt(known, later, later, Ending::Answered(long));
+        assert_eq!(Record::parse(Some(&record.render())), record, "{usual}");
+    }
+}
+
 #[test]
 fn requests_in_flight_are_forgotten_if_they_never_end() {
     let begun = |record: Record, _| record.apply(&Event::Began { tokens: 1 }, NOW);

@@ -128,8 +128,10 @@ impl Record {
             let times = (first + each * tokens) / usual;
             self.surge = self.surge.max(times / SURGE - 1.0).clamp(0.0, MOST_SURGE);
         }
-        self.first_token = self.first_token.with(first);
-        self.per_token = self.per_token.with(each);
+        // A share of the longest time may round to more than that, which no record can hold.
+        let longest = MOST_TIME.as_secs_f64();
+        self.first_token = self.first_token.with(first.min(longest));
+        self.per_token = self.per_token.with(each.min(longest));
         self.tokens = self.tokens.with(tokens);
         self.crowd = self.crowd.with(self.flying);
         self.heard = now;
