@@ -675,9 +675,10 @@ class Bedrock:
     def error(self, status, message):
         word = {400: "ValidationException", 401: "UnrecognizedClientException", 403: "AccessDeniedException",
                 404: "ResourceNotFoundException", 408: "ModelTimeoutException", 424: "ModelErrorException",
-                429: "ThrottlingException", 503: "ServiceUnavailableException"}.get(status, "InternalServerException")
-        type_ = ("x-amzn-errortype", f"{word}:http://internal.amazon.com/coral/com.amazon.bedrock/")
-        return [*self.headers(), type_], dump({"message": message})
+                429: "ThrottlingException", 500: "InternalServerException", 503: "ServiceUnavailableException"}.get(status)
+        # Other statuses are of machines in front of it, which have no words.
+        type_ = [("x-amzn-errortype", f"{word}:http://internal.amazon.com/coral/com.amazon.bedrock/")] if word else []
+        return [*self.headers(), *type_], dump({"message": message})
 
     def error_event(self, message):
         return frames.exception("serviceUnavailableException", dump({"message": message}))

@@ -18,7 +18,7 @@ TOOLS = [{"type": "function", "function": {
 PNG = "iVBORw0KGgo="
 # One vendor of each format, and one of those that speak OpenAI's in their own way.
 FORMATS = {"as-openai": "openai", "as-azure": "azure", "as-claude": "anthropic", "as-gemini": "gemini",
-           "as-mistral": "mistral"}
+           "as-bedrock": "bedrock", "as-mistral": "mistral"}
 
 # name: (vendor script, fields, the key if it is another, the SDKs' class; Node's for a broken connection is its own)
 ERRORS = {

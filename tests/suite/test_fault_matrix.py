@@ -15,7 +15,8 @@ from scripts import (CLOSE, RESET, answer, close, cut, drip, empty, error_before
                      stalls)
 from vendors import closed_port
 
-ROWS = {"openai": "openai", "azure": "azure", "anthropic": "anthropic", "gemini": "gemini", "mistral": "mistral"}
+ROWS = {"openai": "openai", "azure": "azure", "anthropic": "anthropic", "gemini": "gemini",
+        "bedrock": "bedrock", "mistral": "mistral"}
 """A name, and the kind in `weir.yaml`."""
 
 PAIRS = [(first, second) for first in ROWS for second in ROWS]

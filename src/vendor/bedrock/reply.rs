@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use crate::chat::answer::{Answer, Finish, Head, ToolCall, Usage};
 use crate::chat::tally;
 use crate::json::{Doc, Value, Writer};
+use crate::vendor::failure::Reported;
 use crate::vendor::{Asked, Fault, Whole};
 
 /// Reads a reply. Texts, which citations split into blocks, are joined; blocks of unknown types are left out.
@@ -12,7 +13,11 @@ pub(super) fn read(body: &[u8], asked: &Asked) -> Result<Whole<'static>, Fault> 
     const REPLY: Fault = Fault::Unreadable("a Bedrock reply");
     let doc = Doc::parse(body.to_vec()).map_err(|_| REPLY)?;
     let reply = doc.root();
-    let message = reply.get("output").and_then(|output| output.get("message")).ok_or(REPLY)?;
+    let Some(message) = reply.get("output").and_then(|output| output.get("message")) else {
+        // Errors have a status of their own, unless a machine in front of Bedrock is mistaken.
+        let error = ["message", "Message"].iter().any(|name| reply.text(name).is_some());
+        return Err(if error { Fault::Reported(Reported::parse(body)) } else { REPLY });
+    };
     let content = message.get("content").filter(|content| content.is_array()).ok_or(REPLY)?;
     let mut answer = Answer {
         head: head(asked),
