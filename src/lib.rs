@@ -9,6 +9,7 @@ pub mod auth;
 pub mod cache;
 pub mod chat;
 pub mod config;
+pub mod dialect;
 pub mod flow;
 pub mod hash;
 pub mod history;

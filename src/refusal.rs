@@ -8,20 +8,26 @@ use std::time::Duration;
 
 use crate::json::Writer;
 
-/// Which of the two error shapes a client expects.
+/// Which of the error shapes a client expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Surface {
     /// `{"error": "text"}`, under `/api` and everywhere outside `/v1`.
     Api,
     /// OpenAI's `{"error": {"message", "type", "param", "code"}}`, under `/v1`.
     OpenAi,
+    /// Anthropic's `{"type": "error", "error": {"type", "message"}, "request_id"}`, under `/v1/messages`.
+    Messages,
 }
 
 impl Surface {
     /// The surface that a path belongs to.
     pub fn of(path: &str) -> Surface {
+        let under = |rest: &str| rest.is_empty() || rest.starts_with(['/', '?']);
+        if path.strip_prefix("/v1/messages").is_some_and(under) {
+            return Surface::Messages;
+        }
         match path.strip_prefix("/v1") {
-            Some(rest) if rest.is_empty() || rest.starts_with(['/', '?']) => Surface::OpenAi,
+            Some(rest) if under(rest) => Surface::OpenAi,
             _ => Surface::Api,
         }
     }
@@ -255,12 +261,20 @@ impl Refusal {
         Refusal::new(status, reason, kind, message).code(code)
     }
 
-    /// The body for a client of this surface.
-    pub fn body(&self, surface: Surface) -> Vec<u8> {
+    /// The body for a client of this surface; `request` is the number by which it knows its request.
+    pub fn body(&self, surface: Surface, request: &str) -> Vec<u8> {
         let mut w = Writer::default();
         w.object(|w| match surface {
             Surface::Api => w.key("error").string(self.summary()),
             Surface::OpenAi => self.render(w),
+            Surface::Messages => {
+                w.key("type").string("error");
+                w.key("error").object(|w| {
+                    w.key("type").string(self.anthropic_type());
+                    w.key("message").string(&self.message);
+                });
+                w.key("request_id").string(request);
+            }
         });
         w.finish()
     }
@@ -273,6 +287,21 @@ impl Refusal {
             w.key("param").string_or_null(self.param.as_deref());
             w.key("code").string_or_null(self.code.as_deref());
         });
+    }
+
+    /// Anthropic's word for a status, from its page on errors; those that it does not have are told as their neighbours.
+    fn anthropic_type(&self) -> &'static str {
+        match self.status {
+            401 => "authentication_error",
+            403 => "permission_error",
+            404 | 405 => "not_found_error",
+            413 => "request_too_large",
+            429 => "rate_limit_error",
+            503 => "overloaded_error",
+            504 => "timeout_error",
+            500.. => "api_error",
+            _ => "invalid_request_error",
+        }
     }
 
     /// One string for the plain surface. The texts of a 401 and of a rate limit are promises of the public interface.
@@ -312,13 +341,38 @@ mod tests {
     #[test]
     fn speaks_the_shape_of_the_surface() {
         let refusal = Refusal::invalid("temperature", "must be between 0 and 2");
-        let text = |surface| String::from_utf8(refusal.body(surface)).unwrap();
+        let text = |surface| String::from_utf8(refusal.body(surface, "r1")).unwrap();
         assert_eq!(text(Surface::Api), r#"{"error":"temperature: must be between 0 and 2"}"#);
         assert_eq!(
             text(Surface::OpenAi),
             r#"{"error":{"message":"temperature: must be between 0 and 2","type":"invalid_request_error","param":"temperature","code":null}}"#
         );
-        assert_eq!(Refusal::unauthorized("no key").body(Surface::Api), br#"{"error":"Unauthorized"}"#);
+        assert_eq!(Refusal::unauthorized("no key").body(Surface::Api, ""), br#"{"error":"Unauthorized"}"#);
+        assert_eq!(
+            text(Surface::Messages),
+            r#"{"type":"error","error":{"type":"invalid_request_error","message":"temperature: must be between 0 and 2"},"request_id":"r1"}"#
+        );
+    }
+
+    #[test]
+    fn anthropic_has_a_word_for_every_status() {
+        for (status, word) in [
+            (400, "invalid_request_error"),
+            (401, "authentication_error"),
+            (403, "permission_error"),
+            (404, "not_found_error"),
+            (405, "not_found_error"),
+            (409, "invalid_request_error"),
+            (413, "request_too_large"),
+            (415, "invalid_request_error"),
+            (429, "rate_limit_error"),
+            (500, "api_error"),
+            (502, "api_error"),
+            (503, "overloaded_error"),
+            (504, "timeout_error"),
+        ] {
+            assert_eq!(Refusal::new(status, "r", "k", "m").anthropic_type(), word, "{status}");
+        }
     }
 
     #[test]
@@ -328,6 +382,10 @@ mod tests {
             ("/v1", Surface::OpenAi),
             ("/v1?x", Surface::OpenAi),
             ("/v10", Surface::Api),
+            ("/v1/messages", Surface::Messages),
+            ("/v1/messages/count_tokens", Surface::Messages),
+            ("/v1/messages?beta=true", Surface::Messages),
+            ("/v1/messagesx", Surface::OpenAi),
             ("/api/v1", Surface::Api),
             ("*", Surface::Api),
         ] {

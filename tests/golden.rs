@@ -14,6 +14,8 @@
 //! - `streams/<format>/<case>.sse` (`.frames`, of Bedrock) is what a vendor sent, to the byte, and `<case>.txt` what the client reads; a last
 //!   line `!! ...` is a fault: its name, the status and the message; the line before it, or the last, has the tokens.
 //!   A case `<name>+usage` is asked for with `stream_options.include_usage`. Every stream is also cut at every byte.
+//! - `messages/requests/<case>.json` is a body in the words of Anthropic's Messages and what becomes of it, and
+//!   `messages/streams/<case>.sse` a stream of chunks, beside it what such a client reads of it.
 //!
 //! The vendor knows each model by the client's name for it, but for [`ALIAS`].
 
@@ -201,6 +203,84 @@ fn translate(path: &str, pieces: &[&[u8]]) -> String {
 fn run(relay: &mut Relay, pieces: &[&[u8]], out: &mut Vec<u8>) -> Result<(), Fault> {
     pieces.iter().try_for_each(|piece| relay.feed(piece, out))?;
     relay.end(out)
+}
+
+#[test]
+fn messages_asked() {
+    let golden = Golden::load("messages/requests/");
+    for (path, text) in &golden.files {
+        let doc = Doc::parse(text.clone()).unwrap_or_else(|e| panic!("{path}: {e}"));
+        let client = doc.root().get("client").unwrap_or_else(|| panic!("{path} has a client"));
+        let became = match weir::dialect::request::canonical(client.raw().into()) {
+            Err(refusal) => json!({ "refused": refusal.message }),
+            Ok(body) => {
+                Request::of_messages(body.clone()).unwrap_or_else(|refusal| panic!("{path}: {}", refusal.message));
+                json!({ "canonical": serde_json::from_slice::<Tree>(&body).expect("a body is JSON") })
+            }
+        };
+        let mut whole = became.clone();
+        whole["client"] = serde_json::from_str(client.raw()).expect("a body is JSON");
+        golden.expect_json(path, &whole, |_| {
+            let (name, value) = became.as_object().unwrap().iter().next().unwrap();
+            format!("{{\n  \"client\": {},\n  \"{name}\": {}\n}}", client.raw(), pretty(value, 2))
+        });
+    }
+    golden.verdict();
+}
+
+#[test]
+fn messages_told() {
+    let golden = Golden::load("messages/streams/");
+    for (path, bytes) in golden.files.iter().filter(|(path, _)| path.ends_with(".sse")) {
+        golden.expect(&format!("{}.txt", path.trim_end_matches(".sse")), &told_in_any_cut(path, bytes));
+    }
+    golden.verdict();
+}
+
+/// Whatever a vendor streams, a client of Messages reads blocks that begin and end, and an end only if there was one.
+#[test]
+fn messages_told_of_every_stream() {
+    for (path, bytes) in Golden::load("streams/").files.iter().filter(|(path, _)| path.ends_with(".sse")) {
+        let mut chunks = Vec::new();
+        let mut relay = Relay::new(format(folder(path)).stream(asked(Delivery::Stream { usage: true })));
+        if let Err(fault) = run(&mut relay, &[bytes], &mut chunks) {
+            weir::chat::answer::failed(&Failure::from_fault("vendor", fault).refusal, &mut chunks);
+        }
+        let ended = String::from_utf8_lossy(&chunks).contains("data: [DONE]");
+        let events = told_byte_by_byte(path, &chunks);
+        let count = |name: &str| events.lines().filter(|line| *line == format!("event: {name}")).count();
+        if ended {
+            let counts = ["message_start", "message_delta", "message_stop", "error"].map(count);
+            assert_eq!(counts, [1, 1, 1, 0], "{path}: {events}");
+            assert_eq!(count("content_block_start"), count("content_block_stop"), "{path}: {events}");
+        } else {
+            assert_eq!((count("message_stop"), count("error")), (0, 1), "{path}: {events}");
+        }
+        let data = events.lines().filter_map(|line| line.strip_prefix("data: "));
+        data.for_each(|data| drop(serde_json::from_str::<Tree>(data).expect("an event is JSON")));
+    }
+}
+
+/// What a client of Messages reads of a stream of chunks, wherever that is cut.
+fn told_in_any_cut(path: &str, chunks: &[u8]) -> String {
+    let whole = told_byte_by_byte(path, chunks);
+    for cut in 0..=chunks.len() {
+        assert!(whole == tell(&[&chunks[..cut], &chunks[cut..]]), "{path}: other when cut at {cut}");
+    }
+    whole
+}
+
+fn told_byte_by_byte(path: &str, chunks: &[u8]) -> String {
+    let whole = tell(&[chunks]);
+    assert!(whole == tell(&chunks.chunks(1).collect::<Vec<_>>()), "{path}: other byte by byte");
+    whole
+}
+
+fn tell(pieces: &[&[u8]]) -> String {
+    let (mut telling, mut out) = (weir::dialect::stream::Telling::default(), Vec::new());
+    pieces.iter().for_each(|piece| telling.feed(piece, &mut out));
+    telling.end(&mut out);
+    String::from_utf8(out).expect("a stream is UTF-8")
 }
 
 #[test]

@@ -103,7 +103,7 @@ pub(crate) fn error(bytes: &[u8]) {
 fn told(refusal: &Refusal) {
     assert!((400..600).contains(&refusal.status), "a refusal with {}", refusal.status);
     for path in ["/v1/chat/completions", "/api/chat/completions"] {
-        let body: Tree = serde_json::from_slice(&refusal.body(Surface::of(path))).expect("a refusal is JSON");
+        let body: Tree = serde_json::from_slice(&refusal.body(Surface::of(path), "")).expect("a refusal is JSON");
         let message = if body["error"].is_object() { &body["error"]["message"] } else { &body["error"] };
         assert!(message.as_str().is_some_and(|text| !text.is_empty()), "a refusal without words: {body}");
     }

@@ -57,6 +57,6 @@ fn refused(refusal: &Refusal) {
     assert!((400..500).contains(&refusal.status), "a client's mistake is a {}", refusal.status);
     assert!(!refusal.message.is_empty());
     for path in ["/v1/chat/completions", "/api/chat/completions"] {
-        Doc::parse(refusal.body(Surface::of(path))).expect("a refusal is JSON");
+        Doc::parse(refusal.body(Surface::of(path), "")).expect("a refusal is JSON");
     }
 }

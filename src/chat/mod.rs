@@ -15,5 +15,5 @@ pub mod tally;
 
 pub use answer::{Delta, Finish, Usage};
 pub use fold::Fold;
-pub use request::{Request, Task};
+pub use request::{Origin, Request, Task};
 pub use tally::Tally;

@@ -16,6 +16,16 @@ pub struct Request {
     model: String,
     task: Task,
     delivery: Delivery,
+    origin: Origin,
+}
+
+/// In which words a client asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// In OpenAI's: the request is the client's own bytes.
+    AsSent,
+    /// In those of Anthropic's Messages: the request is what they [became](crate::dialect).
+    Messages,
 }
 
 /// What a model is asked to do.
@@ -96,7 +106,12 @@ impl Request {
                 Delivery::Whole
             }
         };
-        Ok(Request { doc, model, task, delivery })
+        Ok(Request { doc, model, task, delivery, origin: Origin::AsSent })
+    }
+
+    /// Reads what became of a request in Anthropic's words.
+    pub fn of_messages(body: Vec<u8>) -> Result<Request, Refusal> {
+        Ok(Request { origin: Origin::Messages, ..Request::read(Task::Chat, body)? })
     }
 
     /// The whole body as a cursor.
@@ -104,7 +119,7 @@ impl Request {
         self.doc.root()
     }
 
-    /// The body exactly as the client sent it.
+    /// The body, exactly as the client sent it if that was in OpenAI's words.
     pub fn body(&self) -> &[u8] {
         self.doc.text().as_bytes()
     }
@@ -112,6 +127,11 @@ impl Request {
     /// The model that the client asked for.
     pub fn model(&self) -> &str {
         &self.model
+    }
+
+    /// In which words the client asked.
+    pub fn origin(&self) -> Origin {
+        self.origin
     }
 
     /// What the model is asked to do.

@@ -190,7 +190,7 @@ impl Item {
 
 impl Answer {
     fn refused(refusal: &Refusal) -> Answer {
-        let body = String::from_utf8(refusal.body(Surface::Api)).unwrap_or_default();
+        let body = String::from_utf8(refusal.body(Surface::Api, "")).unwrap_or_default();
         Answer { status: refusal.status, body }
     }
 }

@@ -110,7 +110,7 @@ fn streamed(head: &AnswerHead, text: &str, usage: Option<Usage>) -> Vec<u8> {
 
 fn refused(refusal: &Refusal) -> Reply {
     let headers = vec![("content-type", "application/json".into())];
-    Reply { status: refusal.status, headers, body: refusal.body(Surface::OpenAi) }
+    Reply { status: refusal.status, headers, body: refusal.body(Surface::OpenAi, "") }
 }
 
 /// The text of the last message of the user; if there is none, of the last message.

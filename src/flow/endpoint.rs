@@ -36,12 +36,13 @@ impl Serves {
 }
 
 /// Path, method, purpose: `docs/api.md` documents each row.
-pub const ENDPOINTS: [(&str, &str, Serves); 10] = [
+pub const ENDPOINTS: [(&str, &str, Serves); 11] = [
     (CHAT, "POST", Serves::Asks(Task::Chat)),
     (BATCH, "POST", Serves::Batch),
     ("/api/embeddings", "POST", Serves::Asks(Task::Embeddings)),
     ("/v1/chat/completions", "POST", Serves::Asks(Task::Chat)),
     ("/v1/embeddings", "POST", Serves::Asks(Task::Embeddings)),
+    ("/v1/messages", "POST", Serves::Asks(Task::Chat)),
     ("/v1/models", "GET", Serves::Models),
     ("/api/status", "GET", Serves::Status),
     ("/health", "GET", Serves::Health),

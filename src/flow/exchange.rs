@@ -10,6 +10,7 @@ use crate::account::{self, estimate};
 use crate::chat::tally::Counted;
 use crate::chat::{Fold, Request, Tally, Usage};
 use crate::config::{Config, Hop, Routing};
+use crate::dialect::Tongue;
 use crate::flow::report::Progress;
 use crate::hash::OwnKeys;
 use crate::refusal::Refusal;
@@ -32,6 +33,8 @@ pub struct Exchange {
     pub tokens: u64,
     /// What is kept of the answer as it passes.
     pub copy: Copied,
+    /// How the answer is told to the client.
+    pub tongue: Tongue,
 }
 
 /// A copy of an answer.

@@ -51,6 +51,7 @@ impl Format for Azure {
         let mut edits = Edits::new(call.request.body());
         edits::unsign(call, &mut edits);
         edits::forget_thoughts(call.request, &mut edits);
+        edits::forget_extensions(call.request, &mut edits);
         if call.stream_usage == StreamUsage::Asked && counts_streams(version) {
             edits::ask_for_usage(call, &mut edits);
         }

@@ -7,8 +7,8 @@ use std::ops::Range;
 use memchr::memmem;
 
 use super::{Body, Call, call_id};
-use crate::chat::Request;
 use crate::chat::request::Delivery;
+use crate::chat::{Origin, Request};
 use crate::json::{Value, Writer};
 
 /// Changes to a text. Where they overlap, what is taken out takes along what is changed in it, and goes as far as the
@@ -127,11 +127,57 @@ pub(super) fn forget_thoughts(request: &Request, edits: &mut Edits<'_>) {
 /// The members of a message that only the vendor of its model understands.
 const THOUGHTS: [&str; 2] = ["thinking_blocks", "reasoning_content"];
 
-/// What [`forget_thoughts`] takes out, as paths.
+/// What [`forget_thoughts`] and [`forget_extensions`] take out, as paths.
 pub(super) fn forgotten(request: &Request) -> Vec<String> {
     let thoughts = |message: Value<'_>| message.given("thinking_blocks").is_some_and(|blocks| !blocks.is_empty());
     let thoughtful = request.messages().enumerate().filter(|(_, message)| thoughts(*message));
-    thoughtful.map(|(i, _)| format!("messages[{i}].thinking_blocks")).collect()
+    let thoughts = thoughtful.map(|(i, _)| format!("messages[{i}].thinking_blocks"));
+    lost(request).into_iter().chain(thoughts).collect()
+}
+
+/// Takes out what a client who speaks Anthropic's words said in the hope of a vendor that knows them, and puts OpenAI's
+/// word for how hard to think in the place of a budget to think in. What clients of OpenAI's format say besides it is
+/// theirs to answer for, and passes.
+pub(super) fn forget_extensions(request: &Request, edits: &mut Edits<'_>) {
+    if request.origin() != Origin::Messages {
+        return;
+    }
+    let root = request.root();
+    edits.remove(root, |name, _| EXTENSIONS.contains(&name));
+    if let (Some(word), None) = (effort(root), root.given("reasoning_effort")) {
+        edits.insert(root, "reasoning_effort", |w| w.string(word));
+    }
+    let marked = |name: &str, _: Value<'_>| name == "cache_control";
+    root.given("tools").into_iter().flat_map(Value::items).for_each(|tool| edits.remove(tool, marked));
+    for message in request.messages() {
+        edits.remove(message, |name, _| matches!(name, "cache_control" | "is_error"));
+        message.get("content").into_iter().flat_map(Value::items).for_each(|part| edits.remove(part, marked));
+    }
+}
+
+/// Members of a request that only Anthropic has a word for.
+const EXTENSIONS: [&str; 3] = ["thinking", "top_k", "cache_control"];
+
+/// The word for a budget to think in: the reverse of what a word becomes on its way to Anthropic.
+pub(super) fn effort(root: Value<'_>) -> Option<&'static str> {
+    let thinking = root.given("thinking").filter(|thinking| thinking.text("type").as_deref() == Some("enabled"))?;
+    Some(match thinking.get("budget_tokens").and_then(Value::as_u64)? {
+        ..2048 => "low",
+        2048..4096 => "medium",
+        _ => "high",
+    })
+}
+
+/// What [`forget_extensions`] loses, as paths. A mark of a cache is no loss: vendors of this format find by themselves what
+/// they have read before.
+fn lost(request: &Request) -> Vec<String> {
+    if request.origin() != Origin::Messages {
+        return Vec::new();
+    }
+    let failed = |message: Value<'_>| message.get("is_error").and_then(Value::as_bool) == Some(true);
+    let failed = request.messages().enumerate().filter(|(_, message)| failed(*message));
+    let top_k = request.root().given("top_k").map(|_| "top_k".to_owned());
+    top_k.into_iter().chain(failed.map(|(i, _)| format!("messages[{i}].is_error"))).collect()
 }
 
 /// Asks for the tokens of a stream, where the client did not.
@@ -228,6 +274,25 @@ mod tests {
             let sent = edits.body().apply(request.body()).into_owned();
             assert_eq!(String::from_utf8(sent).unwrap(), body(expected.unwrap_or(message)));
             assert_eq!(forgotten(&request).join(","), expected.map_or("", |_| "messages[0].thinking_blocks"));
+        }
+    }
+
+    #[test]
+    fn forgets_what_only_anthropic_has_words_for() {
+        let body = r#"{"model":"a","messages":[{"role":"user","content":[{"type":"text","text":"x","cache_control":{}}]},
+            {"role":"tool","tool_call_id":"t","content":"y","is_error":true}],"tools":[{"type":"function","cache_control":{}}],
+            "thinking":{"type":"enabled","budget_tokens":3000},"top_k":5,"cache_control":{}}"#;
+        let plain = r#"{"reasoning_effort":"medium","model":"a","messages":[{"role":"user","content":[{"type":"text","text":"x"}]},
+            {"role":"tool","tool_call_id":"t","content":"y"}],"tools":[{"type":"function"}]}"#;
+        for (request, sent, lost) in [
+            (Request::of_messages(body.into()), plain, &["top_k", "messages[1].is_error"][..]),
+            (Request::parse(body.into()), body, &[]),
+        ] {
+            let request = request.unwrap();
+            let mut edits = Edits::new(body.as_bytes());
+            forget_extensions(&request, &mut edits);
+            assert_eq!(String::from_utf8(edits.body().apply(body.as_bytes()).into_owned()).unwrap(), sent);
+            assert_eq!(forgotten(&request), lost);
         }
     }
 

@@ -41,7 +41,7 @@ fn an_error_is_told_in_openais_words() {
             assert_eq!((refusal.status, decided, &*outcome), (*shown, *next, &*status.to_string()), "{at}");
             assert_eq!(refusal.message.contains("the vendor's own words"), *words, "{at}");
             assert_eq!(refusal.retry_after, wait.filter(|_| matches!(shown, 429 | 503)), "{at}");
-            let told: Value = serde_json::from_slice(&refusal.body(Surface::of("/v1/chat/completions"))).unwrap();
+            let told: Value = serde_json::from_slice(&refusal.body(Surface::of("/v1/chat/completions"), "")).unwrap();
             let error = told["error"].as_object().unwrap_or_else(|| panic!("{at}"));
             for member in ["message", "type", "param", "code"] {
                 assert!(error.contains_key(member), "{member} is required: {at}");

@@ -439,10 +439,12 @@ _BLOCK_FIELDS = {
     "image": {"type", "source", "cache_control"},
     "document": {"type", "source", "title", "context", "citations", "cache_control"},
     "tool_use": {"type", "id", "name", "input", "cache_control"},
+    "thinking": {"type", "thinking", "signature"},
+    "redacted_thinking": {"type", "data"},
     "tool_result": {"type", "tool_use_id", "content", "is_error", "cache_control"},
 }
 _USER_BLOCKS = {"text", "image", "document", "tool_result"}
-_ASSISTANT_BLOCKS = {"text", "tool_use"}
+_ASSISTANT_BLOCKS = {"text", "tool_use", "thinking", "redacted_thinking"}
 
 
 def _wrong_block(block, allowed):

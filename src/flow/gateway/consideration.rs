@@ -9,6 +9,7 @@ use super::recollection::{Heard, give, hear_redis, questions, recollect, wait};
 use super::{Admitting, Caller, Explain, Forwarded, Gateway, Permitted};
 use crate::chat::{Request, Task};
 use crate::config::{Key, Model};
+use crate::dialect::{self, Tongue};
 use crate::flow::admission::{Admitted, Petition, Ruling, Standings};
 use crate::flow::exchange::{Copied, Exchange, vendor_name};
 use crate::flow::flight::hand_over;
@@ -19,7 +20,7 @@ use crate::flow::{Effect, Headers, Step, World};
 use crate::limit::Claim;
 use crate::metric::Rung;
 use crate::redis::Reply;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, Surface};
 use crate::route::Plan;
 
 /// Takes a whole request as far as it gets.
@@ -66,7 +67,10 @@ fn read(
     body: Vec<u8>,
     world: &World<'_>,
 ) -> Result<(Request, usize, Selection), Refusal> {
-    let request = Request::read(task, body)?;
+    let request = match caller.surface {
+        Surface::Messages => Request::of_messages(dialect::request::canonical(body)?)?,
+        Surface::Api | Surface::OpenAi => Request::read(task, body)?,
+    };
     caller.visit.asks(&request);
     caller.visit.labels.model = "other".into();
     let found = world.config.model(request.model());
@@ -127,6 +131,7 @@ fn forward(
     let copy = memo.map_or(Copied::Nothing, |_| Copied::Wanted(most));
     let exchange = Exchange {
         config: Rc::clone(world.config),
+        tongue: Tongue::of(request.origin()),
         request,
         plan: plan.without(admitted.hop),
         // Most requests have one, and it is large.

@@ -49,6 +49,7 @@ pub(super) fn answer(mut forwarded: Box<Forwarded>, world: &mut World<'_>) -> St
                     let conversation = Conversation::of(&exchange.request, &forwarded.caller.key, config);
                     let went = conversation.map(|conversation| (conversation, last.hop.clone()));
                     headers.extend(price_tag(exchange));
+                    headers.extend(number(forwarded.caller.surface, &forwarded.caller.visit));
                     let dropped = Some(last.dropped.clone()).filter(|dropped| !dropped.is_empty());
                     headers.extend(dropped.map(|dropped| ("x-weir-dropped-params", dropped.into())));
                     headers.extend(forwarded.caller.visit.cache.map(|note| ("x-weir-cache", note.into())));
@@ -210,6 +211,11 @@ pub(super) fn dismiss(refusal: &Refusal, mut caller: Caller, headers: Headers, w
     step
 }
 
+/// The header in which Anthropic's clients look for the number of their request.
+pub(super) fn number(surface: Surface, visit: &Visit) -> Option<(&'static str, Text)> {
+    (surface == Surface::Messages && !visit.id.is_empty()).then(|| ("request-id", visit.id.clone().into()))
+}
+
 /// Refuses a request that has none.
 pub(super) fn refuse(
     refusal: &Refusal,
@@ -218,6 +224,7 @@ pub(super) fn refuse(
     mut headers: Headers,
 ) -> Step<Gateway> {
     visit.reason = Some(refusal.reason);
+    headers.extend(number(surface, &visit));
     headers.push(("content-type", "application/json".into()));
     if let Some(wait) = refusal.retry_after {
         let millis = wait.as_micros().div_ceil(1000);
@@ -232,7 +239,7 @@ pub(super) fn refuse(
     if let Some(allow) = refusal.allow {
         headers.push(("allow", allow.into()));
     }
-    reply(Reply { status: refusal.status, headers, body: refusal.body(surface) }, visit)
+    reply(Reply { status: refusal.status, headers, body: refusal.body(surface, &visit.id) }, visit)
 }
 
 /// Answers a client. Envoy marks answers for browsers, but not one that comes when it has a vendor's response already.

@@ -8,19 +8,20 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::departure::{dismiss, hand_on, reply};
+use super::departure::{dismiss, hand_on, number, reply};
 use super::pooling::set_out;
 use super::{Caller, Gateway, Permitted};
 use crate::cache::Entry;
-use crate::chat::replay;
 use crate::chat::request::Delivery;
+use crate::chat::{Origin, replay};
+use crate::dialect::{self, Tongue};
 use crate::flow::flight::{self, Leader, Lease, News, land};
 use crate::flow::kept::{self, Memo};
 use crate::flow::visit::Own;
 use crate::flow::{EVENT_STREAM, Effect, Headers, Reply, Step, World, content, trace};
 use crate::metric::{Counter, Rung};
 use crate::redis::{self, Command};
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, Surface};
 
 /// Looks for an answer that is there already, or on its way.
 pub(super) fn recollect(mut permitted: Permitted, world: &mut World<'_>) -> Step<Gateway> {
@@ -188,7 +189,7 @@ pub(super) fn give(permitted: Permitted, entry: &Entry, rung: Rung, world: &mut 
 
 /// Answers with a kept answer.
 pub(super) fn serve(caller: Caller, delivery: Delivery, entry: &Entry, rung: Rung, world: &World<'_>) -> Step<Gateway> {
-    match answer(entry, delivery, rung, world) {
+    match answer(entry, delivery, &caller, rung, world) {
         Some(answer) => handed(caller, answer, entry, rung, world),
         None => dismiss(&Refusal::internal("a kept answer cannot be read"), caller, Headers::new(), world),
     }
@@ -212,8 +213,8 @@ fn handed(mut caller: Caller, answer: Reply, entry: &Entry, rung: Rung, world: &
     step
 }
 
-/// A kept answer as the client wants it: whole, or as a stream.
-fn answer(entry: &Entry, delivery: Delivery, rung: Rung, world: &World<'_>) -> Option<Reply> {
+/// A kept answer as the client wants it: whole, or as a stream, in the words in which it asked.
+fn answer(entry: &Entry, delivery: Delivery, caller: &Caller, rung: Rung, world: &World<'_>) -> Option<Reply> {
     let mut headers: Headers = vec![
         ("x-weir-cache", rung.header().into()),
         ("age", entry.age(world.now()).as_secs().to_string().into()),
@@ -224,10 +225,14 @@ fn answer(entry: &Entry, delivery: Delivery, rung: Rung, world: &World<'_>) -> O
     if rung == Rung::Stale {
         headers.push(("warning", "110 - \"Response is Stale\"".into()));
     }
+    let origin = if caller.surface == Surface::Messages { Origin::Messages } else { Origin::AsSent };
     let (kind, body) = match delivery {
-        Delivery::Whole => ("application/json", entry.answer.clone()),
-        Delivery::Stream { usage } => (EVENT_STREAM, replay::events(&entry.answer, usage)?),
+        Delivery::Whole => ("application/json", dialect::whole(origin, entry.answer.as_slice().into())?.into_owned()),
+        Delivery::Stream { usage } => {
+            (EVENT_STREAM, Tongue::of(origin).tell(replay::events(&entry.answer, usage)?, true))
+        }
     };
+    headers.extend(number(caller.surface, &caller.visit));
     headers.extend(content(kind));
     Some(Reply { status: 200, headers, body })
 }

@@ -25,8 +25,9 @@ use std::rc::Rc;
 
 use crate::account::estimate;
 use crate::chat::request::Delivery;
-use crate::chat::{Tally, Task, replay};
+use crate::chat::{Origin, Tally, Task, replay};
 use crate::config::Config;
+use crate::dialect;
 use crate::flow::exchange::{Attempt, Outcome, vendor_name};
 use crate::flow::report::{self, Progress};
 use crate::flow::{EVENT_STREAM, Effect, Flow, Part, Reads, Reply, Step, World, trace};
@@ -73,7 +74,10 @@ impl Flow for Vendor {
             Vendor::Fresh(vendor) => begin(&vendor, world).unwrap_or_else(|| {
                 let refusal = Refusal::internal("the request was lost inside the gateway");
                 let headers = vec![("content-type", "application/json".into())];
-                Step::reply(Vendor::Over, Reply { status: refusal.status, headers, body: refusal.body(Surface::Api) })
+                Step::reply(
+                    Vendor::Over,
+                    Reply { status: refusal.status, headers, body: refusal.body(Surface::Api, "") },
+                )
             }),
             state => Step::pass(state, Vec::new()),
         }
@@ -187,7 +191,11 @@ fn begin(vendor: &str, world: &mut World<'_>) -> Option<Step<Vendor>> {
         api_version: settings.api_version.as_deref(),
         stream_usage: settings.stream_usage,
     };
-    let (outgoing, dropped) = (settings.format.render(&call), listed(&settings.format.dropped(&call)));
+    let (mut outgoing, dropped) = (settings.format.render(&call), listed(&settings.format.dropped(&call)));
+    if exchange.request.origin() == Origin::Messages {
+        // Envoy holds what the client sent, which is not what the format changes a part of.
+        outgoing.body = Body::Whole(outgoing.body.apply(exchange.request.body()).into_owned());
+    }
     if let Some(attempt) = exchange.attempts.last_mut() {
         attempt.dropped = dropped;
     }
@@ -240,16 +248,23 @@ fn judge(ticket: Ticket, received: &Received, body: &[u8], world: &mut World<'_>
         Ok(whole) => whole,
         Err(fault) => return fail_with(ticket, fault, world),
     };
-    if let Some(exchange) = world.exchanges.get(ticket.exchange) {
-        exchange.copy_whole(&body);
-    }
-    let (kind, reply) = match asked.delivery {
-        Delivery::Whole => ("application/json", body),
-        Delivery::Stream { usage } => match replay::events(&body, usage) {
-            Some(events) => (EVENT_STREAM, Cow::Owned(events)),
-            None => return fail_with(ticket, Fault::Unreadable("a chat completion"), world),
-        },
+    let Some(exchange) = world.exchanges.get(ticket.exchange) else {
+        return Step::pass(Vendor::Over, Vec::new());
     };
+    // What is kept, and counted, is the answer before it is told in other words.
+    let told = match (asked.delivery, exchange.request.origin()) {
+        (Delivery::Whole, Origin::AsSent) => Some(None),
+        (Delivery::Whole, Origin::Messages) => dialect::reply::message(&body).map(Some),
+        (Delivery::Stream { usage }, _) => {
+            replay::events(&body, usage).map(|events| Some(exchange.tongue.tell(events, true)))
+        }
+    };
+    let Some(told) = told else {
+        return fail_with(ticket, Fault::Unreadable("a chat completion"), world);
+    };
+    exchange.copy_whole(&body);
+    let reply = told.map_or(body, Cow::Owned);
+    let kind = if asked.delivery == Delivery::Whole { "application/json" } else { EVENT_STREAM };
     let now = world.now();
     record(ticket, Outcome::Answered, world);
     count(ticket, tally, world);
@@ -302,7 +317,8 @@ fn stream(ticket: Ticket, mut relay: Relay, bytes: &[u8], end: bool, world: &mut
     if outcome.is_ok() && end {
         outcome = relay.end(&mut out);
     }
-    let unchanged = outcome.is_ok() && out == bytes;
+    let same = world.exchanges.get(ticket.exchange).is_none_or(|it| it.request.origin() == Origin::AsSent);
+    let unchanged = same && outcome.is_ok() && out == bytes;
     let mut step = streamed(ticket, relay, outcome, out, end, world);
     if unchanged {
         step.effects.retain(|effect| !matches!(effect, Effect::ResponseBody(_)));
@@ -338,6 +354,9 @@ fn streamed(
             Vendor::Poisoned
         }
     };
+    if let Some(exchange) = world.exchanges.get(ticket.exchange) {
+        out = exchange.tongue.tell(out, end);
+    }
     let used = if end { used(ticket, world) } else { Vec::new() };
     Step::pass(state, used.into_iter().chain([Effect::ResponseBody(out)]).collect())
 }

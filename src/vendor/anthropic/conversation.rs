@@ -27,11 +27,12 @@ enum Turn<'r> {
     Assistant { thoughts: Vec<Thought<'r>>, blocks: Vec<Block<'r>>, calls: Vec<Use<'r>> },
 }
 
-/// A `tool_result`. Whether it is an error is for the model to read; OpenAI's format has no word for it.
+/// A `tool_result`. OpenAI's format has no word for one that is an error; a client of Anthropic's says it.
 struct Outcome<'r> {
     call: Value<'r>,
     content: Vec<Block<'r>>,
     mark: Option<Value<'r>>,
+    failed: Option<Value<'r>>,
 }
 
 /// A `tool_use`.
@@ -93,7 +94,8 @@ impl<'r> Conversation<'r> {
             return Err(unknown());
         }
         let content = parts::read(message, path, Parts::Any)?;
-        self.add_user(Vec::new(), Some(Outcome { call, content, mark: message.given("cache_control") }));
+        let failed = message.given("is_error").filter(|failed| failed.as_bool() == Some(true));
+        self.add_user(Vec::new(), Some(Outcome { call, content, mark: message.given("cache_control"), failed }));
         Ok(())
     }
 
@@ -188,6 +190,7 @@ impl Outcome<'_> {
             if !self.content.is_empty() {
                 w.key("content").array(|w| self.content.iter().for_each(|block| block.render(w)));
             }
+            parts::copy("is_error", self.failed, w);
             parts::copy("cache_control", self.mark, w);
         });
     }

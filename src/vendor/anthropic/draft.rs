@@ -7,8 +7,8 @@ use super::parts::copy;
 use super::structured::{Form, Promise};
 use super::thinking::{Advice, Room};
 use super::tools::Tools;
-use crate::chat::Request;
 use crate::chat::request::Delivery;
+use crate::chat::{Origin, Request};
 use crate::json::{Value, Writer};
 use crate::vendor::Unsupported;
 
@@ -47,6 +47,7 @@ impl<'r> Draft<'r> {
                 w.key("stream").bool(true);
             }
             render_tier(root, w);
+            render_user(self.request, w);
             copy("cache_control", root.given("cache_control"), w);
         });
         w.finish()
@@ -132,6 +133,13 @@ fn render_stop(stop: Option<Value<'_>>, w: &mut Writer) {
         None => {}
         Some(list) if list.is_array() => w.key("stop_sequences").raw(list.raw()),
         Some(one) => w.key("stop_sequences").array(|w| w.raw(one.raw())),
+    }
+}
+
+/// Who asks, if the client chose to tell Anthropic: what OpenAI's clients write there may be an address.
+fn render_user(request: &Request, w: &mut Writer) {
+    if let Some(user) = request.root().given("user").filter(|_| request.origin() == Origin::Messages) {
+        w.key("metadata").object(|w| w.key("user_id").raw(user.raw()));
     }
 }
 

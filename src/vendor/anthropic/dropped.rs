@@ -1,6 +1,6 @@
 //! What a request says and Anthropic is not told, because the answer is the same without it.
 
-use crate::chat::Request;
+use crate::chat::{Origin, Request};
 use crate::json::Value;
 
 /// Everything that is left out, as paths in the order of the body; what says nothing, as null or an empty list, is not
@@ -11,6 +11,7 @@ pub(super) fn list(request: &Request, effort: Effort) -> Vec<String> {
         match &*name {
             "reasoning_effort" if effort == Effort::Told || value.as_str().as_deref() == Some("none") => {}
             "service_tier" if matches!(value.as_str().as_deref(), Some("auto" | "priority" | "default")) => {}
+            "user" if request.origin() == Origin::Messages => {}
             known if EXPRESSED.contains(&known) => {}
             _ => paths.push(name.into_owned()),
         }

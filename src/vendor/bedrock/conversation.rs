@@ -27,10 +27,11 @@ enum Turn<'r> {
     Assistant { thoughts: Vec<Thought<'r>>, blocks: Vec<Block<'r>>, calls: Vec<Use<'r>> },
 }
 
-/// A `toolResult`. Whether it is an error is for the model to read; OpenAI's format has no word for it.
+/// A `toolResult`. OpenAI's format has no word for one that is an error; a client of Anthropic's says it.
 struct Outcome<'r> {
     call: Value<'r>,
     content: Vec<Block<'r>>,
+    failed: bool,
     mark: Mark,
 }
 
@@ -110,7 +111,8 @@ impl<'r> Conversation<'r> {
         // A mark may not stand inside of a result, only behind it.
         let marked = Mark::of(message) == Mark::CachePoint || content.iter().any(|part| part.mark == Mark::CachePoint);
         let mark = if marked { Mark::CachePoint } else { Mark::None };
-        self.add_user(Vec::new(), Some(Outcome { call, content, mark }));
+        let failed = message.get("is_error").and_then(Value::as_bool) == Some(true);
+        self.add_user(Vec::new(), Some(Outcome { call, content, failed, mark }));
         Ok(())
     }
 
@@ -226,6 +228,9 @@ impl Outcome<'_> {
             w.key("toolResult").object(|w| {
                 render_id(self.call, w.key("toolUseId"));
                 w.key("content").array(|w| self.content.iter().for_each(|block| block.render(w)));
+                if self.failed {
+                    w.key("status").string("error");
+                }
             });
         });
         self.mark.render(w);

@@ -158,7 +158,8 @@ fn arguments(function: Value<'_>) -> Option<String> {
     if text.trim().is_empty() { Some("{}".to_owned()) } else { object(&text) }
 }
 
-/// What a tool said, as the text of a JSON object: its own, or one around the text.
+/// What a tool said, as the text of a JSON object: its own, or one around the text, by the names that Gemini's page on
+/// `FunctionResponse` gives for output and errors.
 fn response(message: Value<'_>, path: &str) -> Result<String, Unsupported> {
     let mut said = String::new();
     for part in parts::read(message, path, Parts::Text)? {
@@ -166,9 +167,11 @@ fn response(message: Value<'_>, path: &str) -> Result<String, Unsupported> {
             said.push_str(&text.as_str().unwrap_or_default());
         }
     }
-    Ok(object(&said).unwrap_or_else(|| {
+    let failed = message.get("is_error").and_then(Value::as_bool) == Some(true);
+    let name = if failed { "error" } else { "output" };
+    Ok(object(&said).filter(|_| !failed).unwrap_or_else(|| {
         let mut w = Writer::default();
-        w.object(|w| w.key("output").string(&said));
+        w.object(|w| w.key(name).string(&said));
         String::from_utf8(w.finish()).unwrap_or_default()
     }))
 }

@@ -1,11 +1,11 @@
-//! How hard to think: OpenAI's `reasoning_effort` in Gemini's two ways of saying it.
+//! How hard to think: OpenAI's `reasoning_effort`, or Anthropic's budget, in Gemini's two ways of saying it.
 //!
 //! The word is a wish, so what a model cannot be told becomes the nearest that it can; only `none` is more than that, and
 //! is refused for a model that cannot but think. Whoever asks for thoughts gets to read their summary.
 
 use super::models::Thinking;
 use crate::json::{Value, Writer};
-use crate::vendor::Unsupported;
+use crate::vendor::{Unsupported, edits};
 
 /// Whether a model can do without thinking, if that is what the client wants. One of four levels thinks next to nothing at
 /// `minimal`, which is what Google's own surface makes of `none`.
@@ -22,7 +22,7 @@ pub(super) fn check(root: Value<'_>, thinking: Thinking) -> Result<(), Unsupport
 
 /// Writes the member `thinkingConfig`, if there is anything to say.
 pub(super) fn render(root: Value<'_>, thinking: Thinking, w: &mut Writer) {
-    let Some(effort) = root.text("reasoning_effort") else {
+    let Some(effort) = root.text("reasoning_effort").or_else(|| edits::effort(root).map(Into::into)) else {
         return;
     };
     let said = match thinking {

@@ -86,6 +86,7 @@ pub(super) fn body(requests: &Requests, counts: Counts, call: &Call<'_>) -> Body
     }
     requests.apply(call.request, &mut edits);
     edits::forget_thoughts(call.request, &mut edits);
+    edits::forget_extensions(call.request, &mut edits);
     // Of two edits of one place the first counts, and a short id has no signature any more.
     edits::unsign(call, &mut edits);
     edits.body()

@@ -139,4 +139,4 @@ fn to_cluster(name: &str) -> Value {
 pub const TABLE: &str = "weir";
 
 /// The paths that vendors answer.
-const TASKS: &str = "/(api|v1)/(chat/completions|embeddings)";
+const TASKS: &str = "/((api|v1)/(chat/completions|embeddings)|v1/messages)";
