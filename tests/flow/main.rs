@@ -313,6 +313,17 @@ fn a_vendor_that_ignores_stream_is_replayed_as_one() {
 }
 
 #[test]
+fn a_vendor_gets_no_other_try_by_asking_for_it() {
+    let mut stage = Stage::new();
+    let mut client = stage.client("/v1/chat/completions", ask("both", ""));
+    client.attempt("first");
+    assert!(client.vendor_heads(&[(":status", "200"), ("content-encoding", "gzip")]));
+    client.attempt("second");
+    let marked = [(":status", "200"), ("content-encoding", "gzip"), ("x-weir-retry", "1")];
+    assert!(!client.vendor_heads(&marked), "nobody is left to try");
+}
+
+#[test]
 fn a_compressed_reply_fails_the_attempt() {
     let mut stage = Stage::new();
     let mut client = stage.client("/v1/chat/completions", ask("both", ""));
