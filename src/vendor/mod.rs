@@ -119,6 +119,11 @@ pub trait Stream {
     fn spoke(&self) -> bool {
         self.tally().written > 0
     }
+
+    /// Whether the client has been told that this is the end. What comes after it is not even read.
+    fn is_over(&self) -> bool {
+        false
+    }
 }
 
 /// How a stream is cut into events, in either case each with a name and a text.

@@ -36,12 +36,15 @@ impl Relay {
     /// Translates the next bytes; appends what they yield to `out`, also before an error. After an error nothing
     /// more may be fed.
     pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
+        if self.stream.is_over() {
+            return Ok(());
+        }
         let broken = match &mut self.reader {
             Reader::Events(decoder, events) => decoder.feed(bytes, events).map_err(Fault::from),
             Reader::Frames(decoder, frames) => decoder.feed(bytes, frames).map_err(Fault::from),
         };
         self.translate(out)?;
-        broken
+        if self.stream.is_over() { Ok(()) } else { broken }
     }
 
     /// The end of input: completes the answer, or says that it is not whole. What the end tore apart so that it cannot
@@ -70,6 +73,7 @@ impl Relay {
     fn translate(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
         match &mut self.reader {
             Reader::Events(_, events) => events.drain(..).try_for_each(|event| match event {
+                Event::Comment if self.stream.is_over() => Ok(()),
                 Event::Comment => {
                     answer::keep_alive(out);
                     Ok(())
@@ -103,6 +107,39 @@ impl From<event_stream::Broken> for Fault {
         match broken {
             event_stream::Broken::TooLong => Fault::TooLong,
             event_stream::Broken::Corrupt => Fault::Unreadable("a stream of Amazon's frames"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::Task;
+    use crate::chat::request::Delivery;
+    use crate::test;
+    use crate::vendor::{Asked, Format, openai::OPENAI};
+
+    #[test]
+    fn what_comes_after_the_end_is_not_read() {
+        let asked = Asked {
+            task: Task::Chat,
+            model: String::new(),
+            id: String::new(),
+            created: 0,
+            delivery: Delivery::Stream { usage: false },
+        };
+        let last = r#"data: {"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]}"#;
+        let good = format!("{last}\n\ndata: [DONE]\n\n").into_bytes();
+        let long = [b"data: ".to_vec(), vec![b'x'; 2 << 20]].concat();
+        for after in [&b": wait\n\ndata: {oh no\n\n"[..], b"\xff\xfe\n\n", &long] {
+            for cut in [0, good.len()] {
+                let (mut relay, mut out) = (Relay::new(OPENAI.stream(asked.clone())), Vec::new());
+                let bytes = [&good[..], after].concat();
+                relay.feed(bytes.get(..cut).unwrap(), &mut out).unwrap();
+                relay.feed(bytes.get(cut..).unwrap(), &mut out).unwrap();
+                relay.end(&mut out).unwrap();
+                assert!(out.ends_with(b"data: [DONE]\n\n"), "{cut}");
+            }
         }
     }
 }

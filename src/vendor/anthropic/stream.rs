@@ -157,6 +157,10 @@ impl Stream for Translation {
         }
     }
 
+    fn is_over(&self) -> bool {
+        matches!(self, Translation::Done(_))
+    }
+
     fn tally(&self) -> Tally {
         match self {
             Translation::Waiting(_) => Tally::default(),

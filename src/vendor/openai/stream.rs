@@ -120,6 +120,10 @@ impl Stream for Relay {
         }
     }
 
+    fn is_over(&self) -> bool {
+        self.progress == Progress::Done
+    }
+
     fn tally(&self) -> Tally {
         self.tally
     }
