@@ -3,11 +3,12 @@
 import http.client
 import re
 import subprocess
+from contextlib import contextmanager
 
 import pytest
 import yaml
 
-from gateway import ROOT, WEIR, envoy, free_port, wait_for_port
+from gateway import ROOT, WEIR, envoy, free_port, until, wait_for_port
 
 IMPORTS, EXPORTS, FUNCTION = 2, 7, 0
 CALLS = {
@@ -111,30 +112,52 @@ def test_the_list_is_what_the_module_needs_and_no_more(allowed):
     assert {name for name in module.imports - allowed if not name.startswith("proxy_")} == set()
 
 
-def test_the_list_is_in_force(printed, tmp_path):
-    """Without one of its calls the filter cannot do what it does with it."""
+@contextmanager
+def running_without(name, printed, folder):
+    """An Envoy with what is printed, but for one of the filter's calls."""
     port, admin = free_port(), free_port()
-    assert "proxy_send_local_response: {}" in printed
-    printed = printed.replace("proxy_send_local_response: {}", "proxy_close_stream: {}")
+    assert f"{name}: {{}}" in printed
+    # Another in its place keeps the list in shape.
+    printed = printed.replace(f"{name}: {{}}", "proxy_close_stream: {}")
     printed = printed.replace("port_value: 3000", f"port_value: {port}").replace("port_value: 9901", f"port_value: {admin}")
-    (tmp_path / "envoy.yaml").write_text(printed)
-    with (tmp_path / "envoy.log").open("wb") as log:
-        process = subprocess.Popen([envoy(), "-c", tmp_path / "envoy.yaml", "--use-dynamic-base-id", "--concurrency", "1"],
-                                   cwd=ROOT, env={}, stdout=log, stderr=log)
+    (folder / "envoy.yaml").write_text(printed)
+    with (folder / "envoy.log").open("wb") as log:
+        command = [envoy(), "-c", folder / "envoy.yaml", "--use-dynamic-base-id", "--concurrency", "1"]
+        process = subprocess.Popen(command, cwd=ROOT, env={}, stdout=log, stderr=log)
     try:
         wait_for_port(port, process)
-        assert not is_healthy(port)
+        yield port
     finally:
         process.kill()
         process.wait(10)
 
 
-def is_healthy(port):
+def test_the_list_is_in_force(printed, tmp_path):
+    """Without one of its calls the filter cannot do what it does with it."""
+    with running_without("proxy_send_local_response", printed, tmp_path) as port:
+        assert ask(port, "GET", "/health") != 200
+
+
+def test_after_a_trap_nobody_is_let_in_and_soon_everybody_is_served(printed, tmp_path):
+    """The library ends the machine if it cannot say for whom it goes on, as it must when the gateway's call to itself
+    comes back."""
+    with running_without("proxy_set_effective_context", printed, tmp_path) as port:
+        assert ask(port, "GET", "/health") == 200
+        batch = b'[{"model":"echo","messages":[{"role":"user","content":"x"}]}]'
+        assert ask(port, "POST", "/api/chat/completions/batch", batch) != 200
+        assert "panicked" in (tmp_path / "envoy.log").read_text(), "no machine ended"
+        met = set()
+        assert until(lambda: met.add(ask(port, "GET", "/v1/models", key="stranger")) or 401 in met, 5), met
+        assert met <= {401, 503}, "a stranger was let in"
+
+
+def ask(port, method, path, body=None, key="weir-demo-key"):
+    """The status of the answer, if there is one in time."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
     try:
-        connection.request("GET", "/health")
-        return connection.getresponse().status == 200
+        connection.request(method, path, body, {"x-api-key": key})
+        return connection.getresponse().status
     except (OSError, http.client.HTTPException):
-        return False
+        return None
     finally:
         connection.close()
