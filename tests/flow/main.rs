@@ -315,6 +315,17 @@ fn a_vendor_that_ignores_stream_is_replayed_as_one() {
 }
 
 #[test]
+fn a_vendor_gets_no_other_try_by_asking_for_it() {
+    let mut stage = Stage::new();
+    let mut client = stage.client("/v1/chat/completions", ask("both", ""));
+    client.attempt("first");
+    assert!(client.vendor_heads(&[(":status", "200"), ("content-encoding", "gzip")]));
+    client.attempt("second");
+    let marked = [(":status", "200"), ("content-encoding", "gzip"), ("x-weir-retry", "1")];
+    assert!(!client.vendor_heads(&marked), "nobody is left to try");
+}
+
+#[test]
 fn a_compressed_reply_fails_the_attempt() {
     let mut stage = Stage::new();
     let mut client = stage.client("/v1/chat/completions", ask("both", ""));
@@ -375,10 +386,32 @@ fn requests_are_refused_before_any_vendor() {
 }
 
 #[test]
-fn a_header_that_is_not_utf8_is_refused() {
-    let mut stage = Stage::new();
-    let answer = stage.refused_raw("/api/chat/completions", "x-odd", b"\xff\xfe");
-    assert_eq!((answer.status, answer.text()), (400, r#"{"error":"the header x-odd is not valid UTF-8"}"#));
+fn a_header_that_can_be_read_in_two_ways_is_refused() {
+    for (name, value, says) in [
+        ("x-odd", &b"\xff\xfe"[..], "the header x-odd is not valid UTF-8"),
+        (":authority", b"weir,other", "the header host must name one host, and nothing else"),
+        (":authority", b"somebody@weir", "the header host must name one host, and nothing else"),
+    ] {
+        let mut stage = Stage::new();
+        let answer = stage.refused_raw("/api/chat/completions", name, value);
+        assert_eq!((answer.status, answer.text()), (400, format!(r#"{{"error":"{says}"}}"#).as_str()));
+    }
+}
+
+#[test]
+fn a_body_that_envoy_gives_up_is_the_clients_fault() {
+    for (envoys, status, says) in [
+        (400, 400, "not what HTTP calls one"),
+        (431, 400, "not what HTTP calls one"),
+        (408, 408, "did not arrive in time"),
+        (413, 413, "larger than 1500 bytes"),
+        (503, 500, "could not send the request"),
+    ] {
+        let mut stage = Stage::new();
+        let answer = stage.arrive("POST", "/v1/chat/completions", &[], b"{").envoy_answers(envoys);
+        assert_eq!(answer.status, status, "{}", answer.text());
+        assert!(answer.text().contains(says), "{}", answer.text());
+    }
 }
 
 #[test]

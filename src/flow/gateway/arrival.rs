@@ -124,6 +124,10 @@ fn check_headers(head: &Head) -> Result<(), Refusal> {
         if std::str::from_utf8(value).is_err() {
             return Err(Refusal::malformed(format!("the header {name} is not valid UTF-8")));
         }
+        // Envoy makes one value, with a comma, of two hosts.
+        if name == ":authority" && value.iter().any(|byte| b",@".contains(byte)) {
+            return Err(Refusal::malformed("the header host must name one host, and nothing else"));
+        }
     }
     Ok(())
 }

@@ -74,7 +74,7 @@ pub(super) fn answer(mut forwarded: Box<Forwarded>, world: &mut World<'_>) -> St
     step
 }
 
-/// What the client gets when Envoy answers before the request is whole: it is too large, or too slow.
+/// What the client gets when Envoy answers before the request is whole: it is too large, too slow, or broken.
 pub(super) fn interrupt(state: Gateway, world: &mut World<'_>) -> Step<Gateway> {
     let (head, config) = (world.head, world.config);
     let refusal = || interrupted(head().status(), config);
@@ -322,6 +322,8 @@ fn failure_log(refusal: &Refusal, trail: &Headers) -> Effect {
 /// What Envoy's own answer means where no vendor was reached.
 fn interrupted(status: u16, config: &Config) -> Refusal {
     match status {
+        // The chunks of the body are none, or what comes after them is too long.
+        400 | 431 => Refusal::malformed("the request's body is not what HTTP calls one"),
         413 => Refusal::too_large(config.limits.body_bytes),
         408 => Refusal::slow_client(),
         504 => Refusal::total_timeout(config.routing.total_timeout),

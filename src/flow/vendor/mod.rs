@@ -430,9 +430,9 @@ fn fail(ticket: Ticket, failure: Failure, world: &mut World<'_>) -> Step<Vendor>
     let now = world.now();
     let next = world.exchanges.get(ticket.exchange).is_some_and(|exchange| exchange.has_next(now));
     let mut effects = vec![Effect::ResponseHeader(":status".into(), Some(failure.refusal.status.to_string().into()))];
-    if next && failure.next == Next::Try {
-        effects.push(Effect::ResponseHeader(RETRY.into(), Some("1".into())));
-    }
+    // A vendor that marks its own response does not get another try.
+    let mark = (next && failure.next == Next::Try).then(|| "1".into());
+    effects.push(Effect::ResponseHeader(RETRY.into(), mark));
     record(ticket, Outcome::Failed(failure), world);
     report::ended(ticket.exchange, world);
     Step::pass(Vendor::Over, effects)

@@ -4,6 +4,7 @@ use serde_json::Value;
 use weir::config::Problems;
 
 use super::node::Node;
+use crate::render::capability;
 
 /// The filter in one of its roles.
 pub struct Plugin<'v> {
@@ -47,10 +48,22 @@ pub fn plugins(root: &Node<'_>, problems: &mut Problems) {
         if holds.value != &Value::Bool(true) {
             problems.note(&holds.path, "must be true, or every request hangs");
         }
+        capabilities(&config.at("capability_restriction_config.allowed_capabilities"), problems);
         let vm = config.at("vm_config");
         if let Some(first) = machine.as_ref().filter(|first| first.value != vm.value) {
             problems
                 .note(&vm.path, format!("differs from {}: the two would not find each other's requests", first.path));
         }
+    }
+}
+
+/// Without a list the filter may do everything; with one it needs all of these.
+fn capabilities(allowed: &Node<'_>, problems: &mut Problems) {
+    let lacking = |name: &&&str| allowed.value.get(**name).is_none();
+    if allowed.members().is_empty() {
+        return;
+    }
+    for name in capability::ALLOWED.iter().filter(lacking) {
+        problems.note(&allowed.path, format!("lacks {name}: the filter would not do what it should"));
     }
 }

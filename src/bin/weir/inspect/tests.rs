@@ -94,6 +94,18 @@ fn every_piece_that_is_missing_is_named() {
             "failure_policy: must be FAIL_RELOAD",
         ),
         (
+            manager(
+                &[
+                    "/http_filters/0",
+                    wasm,
+                    "/capability_restriction_config/allowed_capabilities/proxy_on_request_headers",
+                ]
+                .concat(),
+            ),
+            Value::Null,
+            "capability_restriction_config.allowed_capabilities: lacks proxy_on_request_headers",
+        ),
+        (
             upstream(&["/http_filters/0", wasm, "/allow_on_headers_stop_iteration"].concat()),
             json!(false),
             "allow_on_headers_stop_iteration: must be true, or every request hangs",

@@ -103,8 +103,10 @@ fn ranges(of: &[Cidr]) -> Vec<Value> {
     of.iter().map(|range| json!({"address_prefix": range.first.to_string(), "prefix_len": range.bits})).collect()
 }
 
-/// The bounds that Envoy's guide for proxies on the edge of a network gives HTTP/2, and its defaults for headers, written
-/// down: clients may be hostile, and each stream and each window is memory.
+/// The bounds that Envoy's guide for proxies on the edge of a network gives, and its defaults for headers, written
+/// down: clients may be hostile, and each stream and each window is memory. A connection on which nothing is asked, not
+/// even once, is closed. A header whose name has an underscore is dropped, since to some who read headers `x_a` and `x-a`
+/// are one.
 pub fn bounds() -> Value {
     json!({
         "http2_protocol_options": {
@@ -112,7 +114,11 @@ pub fn bounds() -> Value {
             "initial_stream_window_size": 64 << 10,
             "initial_connection_window_size": 1 << 20,
         },
-        "common_http_protocol_options": {"max_headers_count": 100},
+        "common_http_protocol_options": {
+            "idle_timeout": "900s",
+            "max_headers_count": 100,
+            "headers_with_underscores_action": "DROP_HEADER",
+        },
         "max_request_headers_kb": 60,
     })
 }

@@ -28,7 +28,13 @@ pub fn listeners(config: &Config, machine: &Machine, layout: &Layout, routes: &V
 
 /// How connections are served: those of clients, and those of trusted proxies.
 fn chains<'c>(config: &'c Config, layout: &Layout, manager: impl Fn(Peer<'c>) -> Value) -> Vec<Value> {
-    let tls = config.tls.as_ref().map(|_| json!({"transport_socket": door::transport(layout)}));
+    let tls = config.tls.as_ref().map(|_| {
+        json!({
+            "transport_socket": door::transport(layout),
+            // Who does not finish the handshake has not sent a request that could be late.
+            "transport_socket_connect_timeout": "10s",
+        })
+    });
     let chain = |peer| joined(json!({"filters": [manager(peer)]}), tls.clone().unwrap_or(json!({})));
     let mut chains = vec![chain(Peer::Client)];
     if !config.trusted_proxies.is_empty() {

@@ -7,6 +7,7 @@
 //! Redis ([`redis`]) and the admin interface with the statistics ([`admin`]). [`istio`] puts the same into a mesh.
 
 mod admin;
+pub mod capability;
 mod door;
 mod echo;
 mod istio;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use weir::config::Written;
 
-use super::extension;
+use super::{capability, extension};
 
 /// What all roles share, to the byte: Envoy runs one virtual machine per worker for all of them only then. So `weir.yaml`
 /// is not in it, and another one takes no other machine: Envoy gives it to the gateway role of the one that runs.
@@ -56,6 +56,7 @@ impl Machine {
                 "reload_config": {"backoff": {"base_interval": RELOAD}},
                 "allow_on_headers_stop_iteration": true,
                 "vm_config": self.vm_config,
+                "capability_restriction_config": capability::restriction(),
             }}),
         )
     }

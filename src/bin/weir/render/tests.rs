@@ -110,6 +110,9 @@ fn gives_the_filter_its_configuration_and_no_secret() {
     let machines = all(&rendered, "vm_config");
     assert_eq!(machines.len(), 6, "gateway, twice, echo and three vendors");
     assert!(machines.iter().all(|machine| *machine == machines[0]));
+    let restrictions = all(&rendered, "capability_restriction_config");
+    assert_eq!(restrictions.len(), machines.len());
+    assert!(restrictions.iter().all(|restriction| **restriction == super::capability::restriction()));
     let text = configuration(&rendered);
     for word in ["OPENAI", "/run/claude", "ca.pem", "azure"] {
         assert!(!text.contains(word), "{word}: {text}");
@@ -144,6 +147,8 @@ fn carries_the_numbers_over() {
         ("request_body_buffer_limit", json!(41 << 20)),
         ("max_ejection_percent", json!(50)),
         ("max_ejection_time", json!("5s")),
+        ("max_request_headers_kb", json!(60)),
+        ("headers_with_underscores_action", json!("DROP_HEADER")),
         ("pipe", json!({"path": "/run/weir/admin.sock"})),
     ] {
         assert_eq!(all(&rendered, key)[0], &value, "{key}");

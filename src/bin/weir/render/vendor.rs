@@ -119,8 +119,9 @@ fn http(vendor: &Vendor, machine: &Machine, layout: &Layout) -> Value {
     let filters: Vec<Value> = [machine.vendor(&vendor.name)].into_iter().chain(credential).chain([codec]).collect();
     let options = json!({
         "@type": format!("type.googleapis.com/{HTTP}"),
-        // Shorter than the idle timeout of any vendor's front, which would close the connection under a request.
-        "common_http_protocol_options": {"idle_timeout": "50s"},
+        // Shorter than the idle timeout of any vendor's front, which would close the connection under a request. The
+        // bounds on a reply's headers are Envoy's defaults, written down.
+        "common_http_protocol_options": {"idle_timeout": "50s", "max_headers_count": 100, "max_response_headers_kb": 60},
         "http_filters": filters,
     });
     joined(options, protocol(vendor.endpoint.as_ref().is_some_and(|endpoint| endpoint.tls)))

@@ -180,8 +180,13 @@ fn is_seconds(text: &str) -> bool {
 }
 
 /// Members that may be the same in several places, and the names of their anchors.
-const SHARED: [(&str, &str); 4] =
-    [("vm_config", "vm"), ("filters", "filters"), ("route_config", "routes"), ("http_filters", "chain")];
+const SHARED: [(&str, &str); 5] = [
+    ("vm_config", "vm"),
+    ("capability_restriction_config", "capabilities"),
+    ("filters", "filters"),
+    ("route_config", "routes"),
+    ("http_filters", "chain"),
+];
 const WIDTH: usize = 112;
 
 #[cfg(test)]
