@@ -34,9 +34,10 @@ test: setup build check redis prometheus browser $(VENV)/.suite $(VENV)/.envoy-$
 	cargo test
 	PATH="$(CURDIR)/.tools/bin:$$PATH" cargo test --no-default-features --target wasm32-unknown-unknown \
 	  --lib --test flow --test golden
+	cargo test --manifest-path tests/load/Cargo.toml --target-dir target/load
 	$(VENV)/bin/python -m pytest -c tests/pytest.ini tests/suite
 
-bench: setup build $(VENV)/.suite ## measure the cost of a request against a bare Envoy
+bench: setup build redis $(VENV)/.suite ## measure the cost of a request against a bare Envoy; UPDATE=1 writes docs/performance.md
 	@command -v wrk >/dev/null || { echo 'bench needs the load generator wrk: apt-get install wrk'; exit 1; }
 	$(VENV)/bin/python tests/bench/bench.py
 
