@@ -8,7 +8,7 @@ WASM := target/wasm32-wasip1/release/weir.wasm
 SOURCES := $(shell find src -type f) Cargo.toml Cargo.lock .cargo/config.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run check test bench screenshots stack clean redis prometheus browser
+.PHONY: help setup build run check test bench soak screenshots stack clean redis prometheus browser
 
 help: ## list these verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -40,6 +40,9 @@ test: setup build check redis prometheus browser $(VENV)/.suite $(VENV)/.envoy-$
 bench: setup build redis $(VENV)/.suite ## measure the cost of a request against a bare Envoy; UPDATE=1 writes docs/performance.md
 	@command -v wrk >/dev/null || { echo 'bench needs the load generator wrk: apt-get install wrk'; exit 1; }
 	$(VENV)/bin/python tests/bench/bench.py
+
+soak: setup build redis $(VENV)/.suite ## ten minutes, or MINUTES, of mixed load with faults: all accounted for, nothing grows
+	$(VENV)/bin/python tests/soak/soak.py
 
 stack: $(VENV)/.suite ## build and try docker-compose.yml, where there is a Docker engine
 	$(VENV)/bin/python -m pytest -c tests/pytest.ini tests/stack -rs
