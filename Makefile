@@ -8,7 +8,7 @@ WASM := target/wasm32-wasip1/release/weir.wasm
 SOURCES := $(shell find src -type f) Cargo.toml Cargo.lock .cargo/config.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run check test bench soak screenshots stack clean redis prometheus browser
+.PHONY: help setup build run check test bench soak chaos screenshots stack clean redis prometheus browser
 
 help: ## list these verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -35,7 +35,7 @@ test: setup build check redis prometheus browser $(VENV)/.suite $(VENV)/.envoy-$
 	PATH="$(CURDIR)/.tools/bin:$$PATH" cargo test --no-default-features --target wasm32-unknown-unknown \
 	  --lib --test flow --test golden
 	cargo test --manifest-path tests/load/Cargo.toml --target-dir target/load
-	$(VENV)/bin/python -m pytest -c tests/pytest.ini tests/suite
+	$(VENV)/bin/python -m pytest -c tests/pytest.ini tests/suite tests/load
 
 bench: setup build redis $(VENV)/.suite ## measure the cost of a request against a bare Envoy; UPDATE=1 writes docs/performance.md
 	@command -v wrk >/dev/null || { echo 'bench needs the load generator wrk: apt-get install wrk'; exit 1; }
@@ -43,6 +43,9 @@ bench: setup build redis $(VENV)/.suite ## measure the cost of a request against
 
 soak: setup build redis $(VENV)/.suite ## ten minutes, or MINUTES, of mixed load with faults: all accounted for, nothing grows
 	$(VENV)/bin/python tests/soak/soak.py
+
+chaos: setup build target/chaos/weir.wasm redis $(VENV)/.suite ## kill, pause, slow and cut all there is, under load; UPDATE=1 writes docs/reliability.md
+	$(VENV)/bin/python -m pytest -c tests/pytest.ini tests/chaos
 
 stack: $(VENV)/.suite ## build and try docker-compose.yml, where there is a Docker engine
 	$(VENV)/bin/python -m pytest -c tests/pytest.ini tests/stack -rs
@@ -54,6 +57,11 @@ dist/weir.wasm: $(SOURCES)
 	cargo build --release --lib --no-default-features --target wasm32-wasip1
 	@mkdir -p dist
 	cp $(WASM) $@
+
+# Another filter than the one that is given away: this one crashes when it is asked to.
+target/chaos/weir.wasm: $(SOURCES)
+	cargo build --release --lib --no-default-features --features trap --target wasm32-wasip1 --target-dir target/chaos
+	cp target/chaos/wasm32-wasip1/release/weir.wasm $@
 
 dist/weir: $(SOURCES)
 	cargo build --profile tool --bin weir
