@@ -143,6 +143,7 @@ fn carries_the_numbers_over() {
         ("stream_idle_timeout", json!("301s")),
         ("request_body_buffer_limit", json!(41 << 20)),
         ("max_ejection_percent", json!(50)),
+        ("max_ejection_time", json!("1s")),
         ("pipe", json!({"path": "/run/weir/admin.sock"})),
     ] {
         assert_eq!(all(&rendered, key)[0], &value, "{key}");

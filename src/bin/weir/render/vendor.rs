@@ -73,7 +73,9 @@ fn remote(name: &str, endpoint: &Endpoint) -> Value {
         // A host that was ejected is not used any more, not even for want of another: there is another vendor.
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
         // Only a host that cannot be reached is put aside, so that the next requests need not find out again. What it
-        // answers is for the filter to judge: a lone vendor with a bad minute is better than no vendor.
+        // answers is for the filter to judge: a lone vendor with a bad minute is better than no vendor. And only for a
+        // second, however often: the filter's breaker knows how long to turn to others, and while there are none every
+        // attempt must be a real one, or whoever is back stays away for Envoy's time, which would grow to minutes.
         "outlier_detection": {
             "split_external_local_origin_errors": true,
             "consecutive_local_origin_failure": 5,
@@ -83,7 +85,8 @@ fn remote(name: &str, endpoint: &Endpoint) -> Value {
             "enforcing_consecutive_gateway_failure": 0,
             "enforcing_success_rate": 0,
             "interval": "1s",
-            "base_ejection_time": "5s",
+            "base_ejection_time": "1s",
+            "max_ejection_time": "1s",
             "max_ejection_percent": 50,
         },
     })
