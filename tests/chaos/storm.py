@@ -4,7 +4,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-LOST = ("broken", "unheard", "silent", "wrong", "unreachable")
+LOST = ("broken", "unheard", "silent", "wrong")
 TENTH = 0.1
 
 
@@ -52,19 +52,19 @@ class Outcome:
 
     @property
     def whole_after(self):
-        """Seconds from the fault to the last request that was refused or lost; 0 if there was none."""
+        """Seconds from the fault to the last request that was refused or lost, or not made; 0 if there was none."""
         bad = [number for number, _, others, _ in self.account.bins if others]
         return max(0.0, (bad[-1] + 1) * TENTH - self.began) if bad else 0.0
 
     def row(self):
         cells = [self.fault, f"{self.ended - self.began:.1f} s" if self.ended - self.began > 0.05 else "at once",
                  f"{self.before:.0f}", f"{self.during:.0f}", str(self.answered), str(self.refused), str(self.lost()),
-                 f"{self.slowest}", f"{self.whole_after:.1f} s" if self.whole_after else "-"]
+                 str(self.account.of("unreachable")), f"{self.slowest}", f"{self.whole_after:.1f} s" if self.whole_after else "-"]
         return f"| {' | '.join(cells)} |"
 
 
-HEAD = ("| fault | it lasted | answers/s before | meanwhile | answered | refused | lost | slowest ms | all well after |\n"
-        "|" + "---|" * 9)
+HEAD = ("| fault | it lasted | answers/s before | meanwhile | answered | refused | lost | not connected | slowest ms | all well after |\n"
+        "|" + "---|" * 10)
 WARM = 0.5
 
 

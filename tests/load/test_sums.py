@@ -141,14 +141,15 @@ def test_what_the_load_prints():
 
 def test_a_storm():
     bins = [(number, 10, 0, 5) for number in range(20)] + [(20, 2, 8, 400), (21, 10, 0, 5)]
-    account = Namespace(bins=bins, of=Counter({"200": 212, "503": 5, "cut": 1}).__getitem__,
+    account = Namespace(bins=bins, of=Counter({"200": 212, "503": 5, "cut": 1, "unreachable": 4}).__getitem__,
                         counts={("whole", "silent"): 2, ("stream", "broken"): 1, ("whole", "200"): 212})
     outcome = storm.Outcome("a fault", account, 1.95, 2.05)
     assert (outcome.answered, outcome.refused, outcome.lost(), outcome.lost("whole")) == (212, 6, 3, 2)
     assert outcome.slowest == 400 and outcome.whole_after == pytest.approx(0.15)
     assert outcome.rate(0, 1) == 100
     made = storm.put(f"a{storm.BEGIN}{storm.END}b", [outcome.row()], "about")
-    assert "| a fault | 0.1 s |" in made and made.startswith("a") and made.endswith("b")
+    assert "| a fault | 0.1 s |" in made and "| 212 | 6 | 3 | 4 | 400 | 0.2 s |" in made
+    assert made.startswith("a") and made.endswith("b")
 
 
 def test_the_memory_of_virtual_machines():
