@@ -9,7 +9,7 @@ WASM := target/wasm32-wasip1/release/weir.wasm
 SOURCES := $(shell find src -type f) Cargo.toml Cargo.lock .cargo/config.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run check test fuzz bench screenshots stack clean redis prometheus browser audit sbom reproducible
+.PHONY: help setup build run check test fuzz bench soak chaos screenshots stack clean redis prometheus browser audit sbom reproducible
 
 # Where a build stands is not to be seen in what it makes: the same sources and compiler make the same bytes anywhere.
 CARGO_SOURCES := $(or $(CARGO_HOME),$(HOME)/.cargo)
@@ -49,7 +49,8 @@ test: setup build check redis prometheus browser $(VENV)/.suite $(VENV)/.envoy-$
 	cargo test
 	PATH="$(CURDIR)/.tools/bin:$$PATH" cargo test --no-default-features --target wasm32-unknown-unknown \
 	  --lib --test flow --test golden
-	$(VENV)/bin/python -m pytest -c tests/pytest.ini tests/suite
+	cargo test --manifest-path tests/load/Cargo.toml --target-dir target/load
+	$(VENV)/bin/python -m pytest -c tests/pytest.ini tests/suite tests/load
 
 # For each decoder, or for those that DECODERS names.
 SECONDS := 10
@@ -57,9 +58,15 @@ fuzz: .tools/bin/cargo-fuzz ## let a fuzzer look for bytes that break a decoder
 	PATH="$(CURDIR)/.tools/bin:$$PATH" cargo fuzz build --sanitizer none --target-dir target/fuzz decoder
 	FUZZ_SECONDS=$(SECONDS) fuzz/run.sh $(DECODERS)
 
-bench: setup build $(VENV)/.suite ## measure the cost of a request against a bare Envoy
+bench: setup build redis $(VENV)/.suite ## measure the cost of a request against a bare Envoy; UPDATE=1 writes docs/performance.md
 	@command -v wrk >/dev/null || { echo 'bench needs the load generator wrk: apt-get install wrk'; exit 1; }
 	$(VENV)/bin/python tests/bench/bench.py
+
+soak: setup build redis $(VENV)/.suite ## ten minutes, or MINUTES, of mixed load with faults: all accounted for, nothing grows
+	$(VENV)/bin/python tests/soak/soak.py
+
+chaos: setup build target/chaos/weir.wasm redis $(VENV)/.suite ## kill, pause, slow and cut all there is, under load; UPDATE=1 writes docs/reliability.md
+	$(VENV)/bin/python -m pytest -c tests/pytest.ini tests/chaos
 
 stack: $(VENV)/.suite ## build and try docker-compose.yml, where there is a Docker engine
 	$(VENV)/bin/python -m pytest -c tests/pytest.ini tests/stack -rs
@@ -71,6 +78,11 @@ dist/weir.wasm: $(SOURCES)
 	cargo build --locked --release --lib --no-default-features --target wasm32-wasip1 --config '$(NOWHERE)'
 	@mkdir -p dist
 	cp $(WASM) $@
+
+# Another filter than the one that is given away: this one crashes when it is asked to.
+target/chaos/weir.wasm: $(SOURCES)
+	cargo build --release --lib --no-default-features --features trap --target wasm32-wasip1 --target-dir target/chaos
+	cp target/chaos/wasm32-wasip1/release/weir.wasm $@
 
 dist/weir: $(SOURCES)
 	cargo build --profile tool --bin weir

@@ -11,6 +11,8 @@ mod errands;
 mod redis;
 mod root;
 mod stream;
+#[cfg(feature = "trap")]
+mod trap;
 mod waiting;
 mod worker;
 

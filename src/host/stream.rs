@@ -235,10 +235,13 @@ fn headers(map: MapType) -> Head {
 }
 
 fn read(half: Half, size: usize) -> Vec<u8> {
-    match size {
+    let bytes = match size {
         0 => Vec::new(),
         size => hostcalls::get_buffer(half.body(), 0, size).ok().flatten().unwrap_or_default(),
-    }
+    };
+    #[cfg(feature = "trap")]
+    crate::host::trap::spring(&bytes);
+    bytes
 }
 
 /// Carries out one effect. What the host refuses is left undone: no effect is worth a trap.

@@ -1,16 +1,21 @@
--- The load of bench.py: one POST, again and again, or, where the body has a SEED, another one each time. The numbers go to stdout as the last line, in JSON.
+-- The load of bench.py: POSTs, the same again and again, or each another, or some in turn. The numbers go to stdout as the
+-- last line, in JSON.
 wrk.method = "POST"
-wrk.body = os.getenv("BENCH_BODY")
 wrk.headers["content-type"] = "application/json"
 wrk.headers["authorization"] = "Bearer " .. os.getenv("BENCH_KEY")
 
-local before, after = wrk.body:match("^(.*)SEED(.*)$")
-if before then
+local before, after = os.getenv("BENCH_BODY"):match("^(.*)SEED(.*)$")
+local asks, turns = os.getenv("BENCH_ASKS"), tonumber(os.getenv("BENCH_TURNS"))
+local from = tonumber(os.getenv("BENCH_FROM"))
+wrk.body = before .. string.format("%012d", 0) .. after
+
+if asks ~= "same" then
   -- As long as a worker of this load lives, and among many of them, hardly ever the same.
-  local seed = os.time() % 100000 * 10000000
+  local seed = asks == "new" and os.time() % 100000 * 10000000 or from
   request = function()
     seed = seed + 1
-    return wrk.format(nil, nil, nil, before .. string.format("%012d", seed) .. after)
+    local number = asks == "turns" and seed % turns or seed
+    return wrk.format(nil, nil, nil, before .. string.format("%012d", number) .. after)
   end
 end
 

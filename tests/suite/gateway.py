@@ -131,6 +131,8 @@ class Gateway:
     key: str = ""
     tls: ssl.SSLContext | None = None
     """How clients come in, if not in the clear."""
+    wasm: str = ""
+    """Another filter than the one in dist."""
 
     def start(self):
         self.port = int(self.config["listen"].rpartition(":")[2])
@@ -138,6 +140,7 @@ class Gateway:
         self.log = self.directory / "weir.log"
         file = self.save()
         command = [str(WEIR), "run", "--config", str(file), "--concurrency", str(self.workers)]
+        command += ["--wasm", self.wasm] if self.wasm else []
         env = {"PATH": os.environ["PATH"], "HOME": str(self.directory), "ENVOY": envoy(), "REDIS_SERVER": "", **self.env}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=log, stderr=log,

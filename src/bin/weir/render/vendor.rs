@@ -74,8 +74,9 @@ fn remote(name: &str, endpoint: &Endpoint) -> Value {
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
         // Only a host that cannot be reached is put aside, so that the next requests need not find out again. What it
         // answers is for the filter to judge: a lone vendor with a bad minute is better than no vendor. Envoy cannot tell
-        // a refused connection from one that is reset, or silent for too long, under a request; if five in a row
-        // are, with no new connection between them, the host is aside, too. So it is never aside for longer.
+        // a refused connection from one that is reset, or silent for too long, under a request; if five in a row are,
+        // with no new connection between them, the host is aside, too. So it is for a second, however often: the filter's
+        // breaker knows how long to turn to others, and whoever is back must not stay away for Envoy's time, which grows.
         "outlier_detection": {
             "split_external_local_origin_errors": true,
             "consecutive_local_origin_failure": 5,
@@ -85,8 +86,8 @@ fn remote(name: &str, endpoint: &Endpoint) -> Value {
             "enforcing_consecutive_gateway_failure": 0,
             "enforcing_success_rate": 0,
             "interval": "1s",
-            "base_ejection_time": "5s",
-            "max_ejection_time": "5s",
+            "base_ejection_time": "1s",
+            "max_ejection_time": "1s",
             "max_ejection_percent": 50,
         },
     })
