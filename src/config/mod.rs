@@ -323,8 +323,10 @@ impl Permission {
 pub struct Routing {
     /// How many attempts a request may take, the first included.
     pub attempts: usize,
-    /// How long a vendor may take until its first token, or its whole answer if it does not stream.
+    /// How long a vendor may take until the first token of a stream.
     pub first_token_timeout: Duration,
+    /// How long a vendor may take for an answer that does not stream.
+    pub answer_timeout: Duration,
     /// How long a stream may be silent between two pieces.
     pub idle_timeout: Duration,
     /// How long a request may take in all.

@@ -62,6 +62,21 @@ fn a_good_configuration_is_ready_to_use() {
 }
 
 #[test]
+fn a_whole_answer_has_two_minutes_unless_there_is_less_time() {
+    for (routing, seconds) in [
+        (json!({}), 120),
+        (json!({"total_timeout": "30s"}), 30),
+        (json!({"answer_timeout": "5m"}), 300),
+        (json!({"total_timeout": "30s", "answer_timeout": "30s"}), 30),
+    ] {
+        let mut config = good();
+        config["routing"] = routing;
+        let config: Config = parse_json(config.to_string().as_bytes()).unwrap();
+        assert_eq!(config.routing.answer_timeout.as_secs(), seconds);
+    }
+}
+
+#[test]
 fn vectors_are_made_together_where_that_is_wanted() {
     for (section, single_vectors) in [
         (json!(null), SingleVectors::Apart),
@@ -338,6 +353,12 @@ fn names_every_mistake_with_its_path() {
             json!({"total_timeout": "10s"}),
             "routing.first_token_timeout: must not be longer than routing.total_timeout",
         ),
+        (
+            "/routing",
+            json!({"total_timeout": "1m", "answer_timeout": "61s"}),
+            "routing.answer_timeout: must not be longer than routing.total_timeout",
+        ),
+        ("/routing", json!({"answer_timeout": "0s"}), "routing.answer_timeout: must be between 1ms and 24h"),
         (
             "/routing",
             json!({"total_timeout": 10}),

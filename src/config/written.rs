@@ -340,9 +340,14 @@ pub struct Key {
 pub struct Routing {
     /// How many attempts a request may take, the first included; 1 to 10.
     pub attempts: u64,
-    /// How long a vendor may take until its answer begins, or until it is there if it does not stream; at most
-    /// `total_timeout`.
+    /// How long a vendor may take until a stream begins; at most `total_timeout`.
     pub first_token_timeout: Span,
+    /// How long a vendor may take for an answer that does not stream, of which nothing comes before all is there; at most
+    /// `total_timeout`.
+    ///
+    /// Default: `2m`, or `total_timeout` if that is shorter
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer_timeout: Option<Span>,
     /// How long a stream may be silent.
     pub idle_timeout: Span,
     /// How long a request may take in all; at most `24h`.
@@ -430,6 +435,7 @@ impl Default for Routing {
         Routing {
             attempts: 3,
             first_token_timeout: seconds(20),
+            answer_timeout: None,
             idle_timeout: seconds(60),
             total_timeout: seconds(600),
             weights: Weights::default(),

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::account::{self, estimate};
+use crate::chat::request::Delivery;
 use crate::chat::tally::Counted;
 use crate::chat::{Fold, Request, Tally, Usage};
 use crate::config::{Config, Hop, Routing};
@@ -150,7 +151,8 @@ impl Exchange {
     /// once more that had its turn, that vendor's own. `None` if the plan has no such vendor, or if it is too late for
     /// another attempt.
     pub fn begin(&mut self, vendor: usize, now: Duration, config: &Config) -> Option<usize> {
-        self.settle(|attempt| silence(attempt, now, config));
+        let patience = self.patience(config);
+        self.settle(|attempt| silence(attempt, now, patience, config));
         if self.is_late(now) {
             return None;
         }
@@ -199,10 +201,20 @@ impl Exchange {
     /// Gives an attempt that ended without a word its outcome, after Envoy's status for the client: a timeout if Envoy
     /// says so or if it took that long, else no connection.
     pub fn conclude(&mut self, status: impl Fn() -> u16, now: Duration, config: &Config) {
+        let patience = self.patience(config);
         self.settle(|attempt| match status() {
             504 => Failure::timeout(vendor_name(config, &attempt.hop)),
-            _ => silence(attempt, now, config),
+            _ => silence(attempt, now, patience, config),
         });
+    }
+
+    /// How long Envoy waits for a vendor that says nothing.
+    fn patience(&self, config: &Config) -> Duration {
+        let Routing { first_token_timeout, answer_timeout, idle_timeout, .. } = config.routing;
+        match self.request.delivery() {
+            Delivery::Whole => answer_timeout,
+            Delivery::Stream { .. } => first_token_timeout.min(idle_timeout),
+        }
     }
 
     fn settle(&mut self, failure: impl Fn(&Attempt) -> Failure) {
@@ -281,12 +293,10 @@ pub fn vendor_name<'c>(config: &'c Config, hop: &Hop) -> &'c str {
     config.vendors.get(hop.vendor).map_or("unknown", |vendor| &vendor.name)
 }
 
-fn silence(attempt: &Attempt, now: Duration, config: &Config) -> Failure {
-    let Routing { first_token_timeout, idle_timeout, .. } = config.routing;
+fn silence(attempt: &Attempt, now: Duration, patience: Duration, config: &Config) -> Failure {
     let vendor = vendor_name(config, &attempt.hop);
     // Envoy's timer and this clock are not the same; the tenth is far above their difference.
-    let patience = first_token_timeout.min(idle_timeout).mul_f32(0.9);
-    match now.saturating_sub(attempt.began) >= patience {
+    match now.saturating_sub(attempt.began) >= patience.mul_f32(0.9) {
         true => Failure::timeout(vendor),
         false => Failure::unreachable(vendor),
     }

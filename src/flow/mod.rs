@@ -197,6 +197,12 @@ pub enum Effect {
 /// The filter state that [`Effect::Route`] writes and Envoy's route reads; Envoy prefixes it with `wasm.`.
 pub const ROUTE: &str = "route";
 
+/// The filter state by which Envoy tells requests for streams from others, which have none; prefixed likewise.
+pub const DELIVERY: &str = "delivery";
+
+/// What [`DELIVERY`] says of a stream.
+pub const STREAM: &str = "stream";
+
 /// Headers that Weir sets.
 pub type Headers = Vec<(&'static str, Text)>;
 

@@ -62,6 +62,7 @@ fn configuration(w: &mut Writer, config: &Config) {
     }
     for (name, time) in [
         ("first_token_timeout_ms", config.routing.first_token_timeout),
+        ("answer_timeout_ms", config.routing.answer_timeout),
         ("idle_timeout_ms", config.routing.idle_timeout),
         ("total_timeout_ms", config.routing.total_timeout),
     ] {

@@ -213,7 +213,7 @@ pub const LONGEST_ASKED: Duration = Duration::from_secs(300);
 /// What a vendor asks for, at least; many send 0 or a few milliseconds, which is over before anything can follow from it.
 pub const SHORTEST_ASKED: Duration = Duration::from_millis(500);
 /// How long a probe has its place if nobody ever hears of it again: a little more than the default
-/// `first_token_timeout`.
+/// `first_token_timeout`. While a whole answer takes longer, another one probes, too.
 pub const PROBE: Duration = Duration::from_secs(30);
 /// How long the share of one that came back grows.
 pub const WARMING: Duration = Duration::from_secs(10);

@@ -4,6 +4,7 @@
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use serde_json::json;
+use weir::flow::DELIVERY;
 
 use crate::stage::{Stage, ask, completion, error, pass_seconds};
 
@@ -128,4 +129,27 @@ fn no_attempt_begins_that_could_only_be_cut_off() {
     assert_eq!(client.attempt_refused("second"), 500);
     let answer = client.envoy_answers(500);
     assert_eq!((answer.status, answer.header("x-weir-attempts")), (504, "first:timeout"));
+}
+
+/// Envoy tells streams from others by their filter state, and goes on sooner after the silence of a stream.
+#[test]
+fn silence_is_a_timeout_after_as_long_as_the_vendor_had() {
+    let routing =
+        json!({"first_token_timeout": "10s", "idle_timeout": "20s", "answer_timeout": "100s", "total_timeout": "10m"});
+    for (more, delivery, seconds, outcome) in [
+        ("", None, 99, "timeout"),
+        ("", None, 89, "unreachable"),
+        (r#","stream":false"#, None, 20, "unreachable"),
+        (r#","stream":true"#, Some("stream"), 10, "timeout"),
+        (r#","stream":true"#, Some("stream"), 8, "unreachable"),
+    ] {
+        let mut stage = Stage::with(&[("/routing", routing.clone())]);
+        let mut client = stage.client(CHAT, ask("both", more));
+        assert_eq!(client.property(DELIVERY), delivery, "{more}");
+        client.attempt("first");
+        pass_seconds(seconds);
+        client.attempt("second");
+        let answer = client.vendor_replies(200, JSON, &completion("hi"));
+        assert_eq!(answer.header("x-weir-attempts"), format!("first:{outcome},second:ok"), "{more} {seconds}");
+    }
 }

@@ -44,7 +44,8 @@ class Setting:
             "listen": f"127.0.0.1:{free_port()}", "admin": f"127.0.0.1:{free_port()}",
             "vendors": [], "models": [], "keys": [],
             # Short, so that a test of a slow vendor is none itself.
-            "routing": {"attempts": 3, "first_token_timeout": "2s", "idle_timeout": "2s", "total_timeout": "7s"},
+            "routing": {"attempts": 3, "first_token_timeout": "2s", "answer_timeout": "2s", "idle_timeout": "2s",
+                        "total_timeout": "7s"},
             "limits": {"body_bytes": "8MiB"},
         }
         self.secrets = []

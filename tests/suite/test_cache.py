@@ -35,7 +35,7 @@ class Keeping(Setting):
 
     def __init__(self, stage, directory, **cache):
         super().__init__(stage, directory)
-        self.config["routing"] |= {"first_token_timeout": "1s", "idle_timeout": "1s"}
+        self.config["routing"] |= {"first_token_timeout": "1s", "answer_timeout": "1s", "idle_timeout": "1s"}
         self.config["cache"] = cache
 
     def kept(self, name, vendor, **cache):

@@ -45,7 +45,8 @@ class Family:
         # Long, so that on a busy machine Redis answers.
         setting.config["redis"] = {"urls": self.server.urls if self.kind == "cluster" else [self.server.url],
                                    "cluster": self.kind == "cluster", "timeout": "2s"}
-        setting.config["routing"] |= {"first_token_timeout": "20s", "idle_timeout": "20s", "total_timeout": "40s"}
+        setting.config["routing"] |= {"first_token_timeout": "20s", "answer_timeout": "20s", "idle_timeout": "20s",
+                                      "total_timeout": "40s"}
         setting.vendor(self.vendor)
         setting.kept("merged", self.vendor.name)
         setting.kept("brief", self.vendor.name, ttl="1s", stale="60s")

@@ -72,7 +72,8 @@ CASES = [pytest.param(stream, *row, id=f"{name}-{'stream' if stream else 'whole'
 def matrix(stage, launch, certificates, tmp_path_factory):
     """For each pair a vendor of its own that fails: Envoy puts a host aside for which five at once were reset."""
     setting = Setting(stage, tmp_path_factory.mktemp("matrix"))
-    setting.config["routing"] |= {"attempts": 2, "first_token_timeout": "1500ms", "idle_timeout": "1500ms"}
+    patience = ["first_token_timeout", "answer_timeout", "idle_timeout"]
+    setting.config["routing"] |= {"attempts": 2, **dict.fromkeys(patience, "1500ms")}
     port, setting.held = closed_port()
     _, stranger = certificates
     untrusted = stage.vendor("m-untrusted", "openai", tls=served_with(stranger, "localhost"), host="localhost").port

@@ -21,7 +21,8 @@ CROWD = 1000
 def merging(stage, launch, tmp_path_factory):
     """A gateway that takes many requests at once, and waits for up to ten seconds for an identical one."""
     setting = Keeping(stage, tmp_path_factory.mktemp("merging"), merge="10s")
-    setting.config["routing"] |= {"first_token_timeout": "20s", "idle_timeout": "20s", "total_timeout": "40s"}
+    setting.config["routing"] |= {"first_token_timeout": "20s", "answer_timeout": "20s", "idle_timeout": "20s",
+                                  "total_timeout": "40s"}
     setting.config["limits"]["in_flight"] = 12_000
     for name in ["merged", "merged-claude"]:
         setting.vendor(stage.vendor(name, "anthropic" if name == "merged-claude" else "openai"))
@@ -237,7 +238,8 @@ def test_a_storm(merging, stage):
 @pytest.fixture(scope="module", params=["300ms", "0s"])
 def hasty(request, stage, launch, tmp_path_factory):
     setting = Keeping(stage, tmp_path_factory.mktemp("hasty"), merge=request.param)
-    setting.config["routing"] |= {"first_token_timeout": "20s", "idle_timeout": "20s", "total_timeout": "40s"}
+    setting.config["routing"] |= {"first_token_timeout": "20s", "answer_timeout": "20s", "idle_timeout": "20s",
+                                  "total_timeout": "40s"}
     name = f"hasty-{request.param}"
     setting.vendor(stage.vendor(name, "openai"))
     setting.kept("merged", name)

@@ -66,7 +66,8 @@ def pair(stage, launch, tmp_path):
     prices = [{"input": 1, "output": 4}, {"input": 2, "output": 8}]
     serve = [{"vendor": vendor.name, "model": f"{vendor.name}-model", "price": price} for vendor, price in zip(vendors, prices)]
     setting.config["models"].append({"name": "pair", "serve": serve})
-    setting.config["routing"] = {"weights": {"cost": 1, "success": 1, "latency": 1}, "first_token_timeout": "2s"}
+    setting.config["routing"] = {"weights": {"cost": 1, "success": 1, "latency": 1},
+                                 "first_token_timeout": "2s", "answer_timeout": "2s"}
     moods = [Mood(), Mood()]
     with launch(setting.gateway(setting.key("routing"))) as gateway:
         case = stage.case(routing_first=moods[0], routing_second=moods[1])

@@ -95,6 +95,9 @@ fn routing(written: &written::Routing, problems: &mut Problems) -> Option<Routin
     let routing = Routing {
         attempts: problems.keep("routing.attempts", attempts.ok_or("must be between 1 and 10".to_owned()))?,
         first_token_timeout: timeout("first_token_timeout", written.first_token_timeout, problems),
+        answer_timeout: written
+            .answer_timeout
+            .map_or(ANSWER.min(written.total_timeout.0), |span| timeout("answer_timeout", span, problems)),
         idle_timeout: timeout("idle_timeout", written.idle_timeout, problems),
         total_timeout: timeout("total_timeout", written.total_timeout, problems),
         weights: weights(&written.weights, "routing.weights", problems),
@@ -103,14 +106,21 @@ fn routing(written: &written::Routing, problems: &mut Problems) -> Option<Routin
             .batch_timeout
             .map_or(written.total_timeout.0, |span| timeout("batch_timeout", span, problems)),
     };
-    if routing.first_token_timeout > routing.total_timeout {
-        problems.note("routing.first_token_timeout", "must not be longer than routing.total_timeout");
+    for (field, limit) in
+        [("first_token_timeout", routing.first_token_timeout), ("answer_timeout", routing.answer_timeout)]
+    {
+        if limit > routing.total_timeout {
+            problems.note(format!("routing.{field}"), "must not be longer than routing.total_timeout");
+        }
     }
     if routing.affinity > LONGEST {
         problems.note("routing.affinity", format!("must be at most {}", Span(LONGEST)));
     }
     Some(routing)
 }
+
+/// A model that thinks needs a minute or two for an answer of which nothing comes before its end.
+const ANSWER: Duration = Duration::from_secs(120);
 
 fn timeout(field: &str, Span(span): Span, problems: &mut Problems) -> Duration {
     if span.is_zero() || span > LONGEST {

@@ -403,7 +403,7 @@ function facts({ cache, redis, configuration: c, started }) {
   } else fact("Answers kept", "none: no cache is configured");
   fact("Redis", !redis.configured ? "not configured" : redis.answers ? pill("ok", redis.cluster ? "cluster answers" : "answers") : pill("bad", "absent"));
   fact("Serves", `${count(c.models)} models, ${count(c.vendors)} vendors, ${count(c.keys)} keys`);
-  fact("Attempts", `${c.attempts}, first token within ${plain(time(c.first_token_timeout_ms))}`);
+  fact("Attempts", `${c.attempts}, first token within ${plain(time(c.first_token_timeout_ms))}, whole answers within ${plain(time(c.answer_timeout_ms))}`);
   fact("Weights", `cost ${c.weights.cost}, success ${c.weights.success}, latency ${c.weights.latency}`);
   fact("Listens on", code(c.listen));
   if (started) fact("Since", new Date(started).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" }));

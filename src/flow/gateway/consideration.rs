@@ -7,6 +7,7 @@ use std::rc::Rc;
 use super::departure::{dismiss, reply};
 use super::recollection::{Heard, give, hear_redis, questions, recollect, wait};
 use super::{Admitting, Caller, Explain, Forwarded, Gateway, Permitted};
+use crate::chat::request::Delivery;
 use crate::chat::{Request, Task};
 use crate::config::{Key, Model};
 use crate::dialect::{self, Tongue};
@@ -16,7 +17,7 @@ use crate::flow::flight::hand_over;
 use crate::flow::party::Party;
 use crate::flow::selection::{Selection, select};
 use crate::flow::{self, bill, trace};
-use crate::flow::{Effect, Headers, Step, World};
+use crate::flow::{DELIVERY, Effect, Headers, STREAM, Step, World};
 use crate::limit::Claim;
 use crate::metric::Rung;
 use crate::redis::Reply;
@@ -146,6 +147,9 @@ fn forward(
     if let Some(retries) = exchange.plan.retries() {
         effects.push(Effect::RequestHeader("x-envoy-max-retries".into(), Some(retries.to_string().into())));
         effects.push(Effect::RequestHeader("x-envoy-retry-on".into(), Some("reset".into())));
+    }
+    if exchange.request.delivery() != Delivery::Whole {
+        effects.push(Effect::Property(DELIVERY, STREAM.into()));
     }
     effects.push(Effect::ClearRouteCache);
     let number = world.exchanges.open(exchange);

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 use weir::config::{Config, Problems};
-use weir::flow::ROUTE;
 use weir::flow::vendor::RETRY;
+use weir::flow::{DELIVERY, ROUTE, STREAM};
 
 use super::node::Node;
 use super::plugin::Plugin;
@@ -62,7 +62,7 @@ fn settings(manager: &Node<'_>, problems: &mut Problems) {
 
 fn routes<'v>(manager: &Node<'v>, buffer: u64, config: &Config, problems: &mut Problems) -> Vec<Led<'v>> {
     let table = manager.at("route_config");
-    let mut led = Vec::new();
+    let (mut led, mut streams, mut answers) = (Vec::new(), false, false);
     for host in table.at("virtual_hosts").items() {
         for route in host.at("routes").items() {
             admin(&route, problems);
@@ -72,14 +72,43 @@ fn routes<'v>(manager: &Node<'v>, buffer: u64, config: &Config, problems: &mut P
                 let limit = |node: &Node<'_>| node.at("request_body_buffer_limit").value.as_u64();
                 room(&route, limit(&route).or(limit(&host)).unwrap_or(0).max(buffer), config, problems);
                 attempts(&route.at("route"), config, problems);
+                if is_for_streams(&route) {
+                    streams = true;
+                } else {
+                    answers = true;
+                    patience(&route.at("route.retry_policy"), config, problems);
+                }
                 led.extend(to_vendors(&specifier, problems));
             }
         }
     }
     if table.is_there() && led.is_empty() {
         problems.note(&table.path, "no route asks the filter for a vendor's cluster (inline_cluster_specifier_plugin)");
+    } else if table.is_there() && !streams {
+        let said =
+            format!("no route is for streams alone (filter_state wasm.{DELIVERY}): silent ones would be waited for");
+        problems.note(&table.path, said);
+    } else if table.is_there() && !answers {
+        problems.note(&table.path, "no route is for answers that do not stream: they would go nowhere");
     }
     led
+}
+
+/// Whether nothing but streams takes this route.
+fn is_for_streams(route: &Node<'_>) -> bool {
+    let key = format!("wasm.{DELIVERY}");
+    let is_stream = |state: &Node<'_>| state.at("key").text() == key && state.at("string_match.exact").text() == STREAM;
+    route.at("match.filter_state").items().iter().any(is_stream)
+}
+
+/// Whether an answer that does not stream has its time: whoever cuts it off pays for it twice.
+fn patience(policy: &Node<'_>, config: &Config, problems: &mut Problems) {
+    let answer = config.routing.answer_timeout.as_secs_f64();
+    for limit in ["per_try_timeout", "per_try_idle_timeout"].map(|field| policy.at(field)) {
+        if limit.seconds().is_some_and(|seconds| seconds != 0.0 && seconds < answer) {
+            problems.note(&limit.path, format!("must not be shorter than routing.answer_timeout, {answer}s"));
+        }
+    }
 }
 
 /// Whoever reaches the admin interface beyond its statistics can stop Envoy.

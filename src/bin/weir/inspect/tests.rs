@@ -62,6 +62,7 @@ fn every_piece_that_is_missing_is_named() {
     let good = printed(&site);
     let manager = |rest: &str| [MANAGER, rest].concat();
     let route = |rest: &str| [ROUTE, rest].concat();
+    let answers = |rest: &str| manager(&["/route_config/virtual_hosts/0/routes/2/route/retry_policy", rest].concat());
     let upstream = |rest: &str| [UPSTREAM, rest].concat();
     let wasm = "/typed_config/config";
     for (place, value, said) in [
@@ -125,7 +126,20 @@ fn every_piece_that_is_missing_is_named() {
             json!({"prefix": "/metrics"}),
             "routes[0].match: leads to more",
         ),
-        (manager("/route_config/virtual_hosts/0/routes/1"), Value::Null, "route_config: no route asks the filter"),
+        (manager("/route_config/virtual_hosts/0/routes"), json!([]), "route_config: no route asks the filter"),
+        (manager("/route_config/virtual_hosts/0/routes/1"), Value::Null, "route_config: no route is for streams alone"),
+        (
+            manager("/route_config/virtual_hosts/0/routes/1/match/filter_state/0/key"),
+            json!("delivery"),
+            "route_config: no route is for streams alone",
+        ),
+        (manager("/route_config/virtual_hosts/0/routes/2"), Value::Null, "no route is for answers that do not stream"),
+        (
+            answers("/per_try_timeout"),
+            json!("20s"),
+            "routes[2].route.retry_policy.per_try_timeout: must not be shorter than routing.answer_timeout, 120s",
+        ),
+        (answers("/per_try_idle_timeout"), json!("60s"), "per_try_idle_timeout: must not be shorter"),
         (route("/timeout"), Value::Null, "route.timeout: must be routing.total_timeout, 600s"),
         (route("/retry_policy"), Value::Null, "retry_policy.num_retries: must be 2"),
         (route("/retry_policy/num_retries"), json!(1), "retry_policy.num_retries: must be 2: routing.attempts is 3"),

@@ -85,7 +85,7 @@ fn manager(config: &Config, gateway: Value, routes: Value, peer: Peer<'_>) -> Va
 /// How long a stream may be silent where nothing better is known: the last resort against one that nobody will ever
 /// answer, for example after a trap in the filter.
 fn silence(routing: &Routing) -> Duration {
-    route::silence(routing).max(PATIENCE)
+    route::silence(routing.first_token_timeout.max(routing.answer_timeout), routing).max(PATIENCE)
 }
 
 /// Two minutes without a byte is what common clients and proxies bear, too.

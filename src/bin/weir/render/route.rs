@@ -2,7 +2,7 @@
 //!
 //! The filter writes the name of the next vendor into filter state; the router matches it against the clusters on the
 //! first attempt and again on every retry. So the order of vendors is the filter's alone, no header of a client can
-//! touch it, and this configuration has one line per vendor. The vendor role of the filter also decides what is worth
+//! touch it, and a route has one line per vendor. The vendor role of the filter also decides what is worth
 //! another attempt: it marks the reply with [`RETRY`]. What it cannot mark, because there is no reply, is a refused
 //! connection, and for a request that has more than one vendor the filter adds a reset or silence.
 
@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use weir::config::{Config, Routing};
-use weir::flow::ROUTE;
 use weir::flow::call::INNER;
 use weir::flow::endpoint::BATCH;
 use weir::flow::vendor::{MAX_REPLY, RETRY};
+use weir::flow::{DELIVERY, ROUTE, STREAM};
 
 use super::{admin, door, extension, joined, seconds, vendor};
 
@@ -30,7 +30,8 @@ fn virtual_host(config: &Config, vendors: &[String]) -> Value {
         "request_body_buffer_limit": buffer(config),
         "routes": [
             metrics(),
-            {"match": {"safe_regex": {"regex": TASKS}}, "route": to_vendors(config, vendors)},
+            streams(config, vendors),
+            answers(config, vendors),
             batches(&config.routing),
             nowhere(config),
         ],
@@ -81,31 +82,53 @@ fn batches(routing: &Routing) -> Value {
     })
 }
 
-fn to_vendors(config: &Config, vendors: &[String]) -> Value {
+/// What the filter has found to ask for a stream: a vendor that keeps it waiting for its first word is not worth waiting
+/// for.
+fn streams(config: &Config, vendors: &[String]) -> Value {
     let routing = &config.routing;
+    let delivery = json!([{"key": format!("wasm.{DELIVERY}"), "string_match": {"exact": STREAM}}]);
+    let silence = json!({"per_try_idle_timeout": seconds(routing.idle_timeout)});
     json!({
-        "inline_cluster_specifier_plugin": {"extension": by_filter_state(vendors)},
-        "timeout": seconds(routing.total_timeout),
-        // The attempt's own idle timeout, below, does not outlive the attempt's timeout.
-        "idle_timeout": seconds(silence(routing)),
-        "retry_policy": {
-            "retry_on": "retriable-headers,connect-failure",
-            "retriable_headers": [{"name": RETRY, "present_match": true}],
-            "num_retries": routing.attempts.saturating_sub(1),
-            "refresh_cluster_on_retry": true,
-            "per_try_timeout": seconds(routing.first_token_timeout),
-            "per_try_idle_timeout": seconds(routing.idle_timeout),
-            // The next vendor is another machine: there is nothing to wait for.
-            "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.010s"},
-        },
+        "match": {"safe_regex": {"regex": TASKS}, "filter_state": delivery},
+        "route": to_vendors(routing.first_token_timeout, silence, routing, vendors),
     })
 }
 
-/// How long a stream may be silent for the client: as long as a vendor's stream may be, or while every vendor in turn
-/// keeps it waiting for a first token.
-pub fn silence(routing: &Routing) -> Duration {
+/// All others, of whose answers nothing comes before all of it does, and every request until the filter sends it out. Who
+/// waits for what somebody else has asked for is never sent out, and may have to wait as long.
+fn answers(config: &Config, vendors: &[String]) -> Value {
+    let routing = &config.routing;
+    json!({
+        "match": {"safe_regex": {"regex": TASKS}},
+        "route": to_vendors(routing.answer_timeout, json!({}), routing, vendors),
+    })
+}
+
+/// To vendors that may each take so long; `bounds` are the retry policy's own.
+fn to_vendors(patience: Duration, bounds: Value, routing: &Routing, vendors: &[String]) -> Value {
+    let retries = json!({
+        "retry_on": "retriable-headers,connect-failure",
+        "retriable_headers": [{"name": RETRY, "present_match": true}],
+        "num_retries": routing.attempts.saturating_sub(1),
+        "refresh_cluster_on_retry": true,
+        "per_try_timeout": seconds(patience),
+        // The next vendor is another machine: there is nothing to wait for.
+        "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.010s"},
+    });
+    json!({
+        "inline_cluster_specifier_plugin": {"extension": by_filter_state(vendors)},
+        "timeout": seconds(routing.total_timeout),
+        // The attempt's own idle timeout does not outlive the attempt's timeout.
+        "idle_timeout": seconds(silence(patience, routing)),
+        "retry_policy": joined(retries, bounds),
+    })
+}
+
+/// How long nothing may come for the client: as long as a vendor's stream may be silent, or while every vendor in turn
+/// takes all the time that it has.
+pub fn silence(patience: Duration, routing: &Routing) -> Duration {
     let attempts = u32::try_from(routing.attempts).unwrap_or(u32::MAX);
-    let waiting = routing.first_token_timeout.saturating_mul(attempts).min(routing.total_timeout);
+    let waiting = patience.saturating_mul(attempts).min(routing.total_timeout);
     waiting.max(routing.idle_timeout).saturating_add(MARGIN)
 }
 

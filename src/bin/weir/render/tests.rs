@@ -156,6 +156,33 @@ fn carries_the_numbers_over() {
 }
 
 #[test]
+fn has_more_patience_with_whole_answers_than_with_streams() {
+    let limits = |routing: &str| {
+        let rendered = with_door(&format!("routing: {{{routing}}}\n"));
+        let routes = all(&rendered, "routes")[0].as_array().unwrap().clone();
+        let to_vendors = routes.iter().filter(|route| route["match"].get("safe_regex").is_some());
+        let limits = to_vendors.map(|route| {
+            let (policy, silence) = (&route["route"]["retry_policy"], &route["route"]["idle_timeout"]);
+            let text = |value: Option<&Value>| value.map_or("none", |value| value.as_str().unwrap()).to_owned();
+            let [attempt, idle] = ["per_try_timeout", "per_try_idle_timeout"].map(|limit| text(policy.get(limit)));
+            (route["match"].get("filter_state").cloned(), [attempt, idle, text(Some(silence))].join(" "))
+        });
+        (limits.collect::<Vec<_>>(), all(&rendered, "stream_idle_timeout")[0].clone())
+    };
+    let streams = json!([{"key": "wasm.delivery", "string_match": {"exact": "stream"}}]);
+    for (routing, stream, answer, listener) in [
+        ("", "20s 60s 61s", "120s none 361s", "361s"),
+        ("total_timeout: 40s", "20s 60s 61s", "40s none 61s", "120s"),
+        ("attempts: 1, answer_timeout: 5m", "20s 60s 61s", "300s none 301s", "301s"),
+        ("first_token_timeout: 90s, answer_timeout: 3s, idle_timeout: 2s", "90s 2s 271s", "3s none 10s", "271s"),
+    ] {
+        // The first that fits is taken.
+        let expected = vec![(Some(streams.clone()), stream.to_owned()), (None, answer.to_owned())];
+        assert_eq!(limits(routing), (expected, json!(listener)), "{routing}");
+    }
+}
+
+#[test]
 fn calls_itself_where_no_socket_leads() {
     let rendered = whole(&site(), "/weir.wasm").unwrap();
     let listeners = rendered["static_resources"]["listeners"].as_array().unwrap();
