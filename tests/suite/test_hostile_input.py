@@ -35,6 +35,7 @@ GROWTH = 64 << 20
 @pytest.fixture(scope="module")
 def gateway(stage, launch, tmp_path_factory):
     setting = Setting(stage, tmp_path_factory.mktemp("hostile-input"))
+    setting.config["routing"] |= {"answer_timeout": "20s", "total_timeout": "20s"}
     for name, kind in VENDORS.items():
         setting.vendor(stage.vendor(f"in-{name}", kind))
         setting.model(name, f"in-{name}")
@@ -249,7 +250,8 @@ def one_or_more(value):
 def before(gateway, stage, at_once):
     """Its memory after what is no attack, a large body on every connection among it."""
     case = stage.case(**{"in-openai": answer()})
-    at_once(lambda _: gateway.chat(case, "openai", user="x" * (7 << 20)), range(24))
+    answers = at_once(lambda _: gateway.chat(case, "openai", user="x" * (7 << 20)).status, range(24))
+    assert set(answers) == {200}
     return gateway.resident()
 
 
