@@ -1,5 +1,6 @@
 """Another `weir.yaml` while the gateway runs: nobody who is being served notices, and a bad one changes nothing."""
 
+import json
 import os
 import subprocess
 import threading
@@ -42,6 +43,15 @@ def change(gateway, **sections):
     gateway.config = {**gateway.config, **sections}
     gateway.save()
     return reload(gateway)
+
+
+def test_nothing_is_warned_of(setting, key, launch):
+    """Neither at the start nor when the configuration is another: whoever reads the log at night looks for warnings."""
+    gateway = setting.gateway(key)
+    with launch(gateway):
+        change(gateway, limits={"body_bytes": "3MiB"})
+        assert gateway.send("POST", V1, json.dumps(ECHO).encode(), [("authorization", f"Bearer {key}")]).status == 200
+        assert "[warning]" not in gateway.tail(100_000)
 
 
 @pytest.mark.timeout(300)
