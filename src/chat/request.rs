@@ -243,7 +243,7 @@ pub(super) enum Rule {
     OneOf(&'static [&'static str]),
     Text,
     Object,
-    List,
+    List(usize),
     Number(f64, f64),
     Integer(u64, u64),
     Whole,
@@ -267,7 +267,7 @@ const FIELDS: &[(&str, Rule)] = &[
     ("top_logprobs", Rule::Integer(0, 20)),
     ("seed", Rule::Whole),
     ("response_format", Rule::Object),
-    ("tools", Rule::List),
+    ("tools", Rule::List(MOST_TOOLS)),
     ("parallel_tool_calls", Rule::Bool),
     ("reasoning_effort", Rule::Text),
     ("metadata", Rule::Object),
@@ -276,6 +276,9 @@ const FIELDS: &[(&str, Rule)] = &[
 
 /// Ten times the largest context of any model in the price table; what is above is a mistake, not a wish.
 pub const MOST_TOKENS: u64 = 20_000_000;
+
+/// Eight times what OpenAI takes; other vendors take more than it.
+const MOST_TOOLS: usize = 1024;
 
 impl Rule {
     /// Checks one value; the error says what it must be.
@@ -287,7 +290,10 @@ impl Rule {
             Rule::OneOf(words) => must(value.as_str().is_some_and(|word| words.contains(&&*word)), &words.join(" or ")),
             Rule::Text => must(value.is_string(), "a string"),
             Rule::Object => must(value.is_object(), "an object"),
-            Rule::List => must(value.is_array(), "an array"),
+            Rule::List(most) => {
+                let few = value.is_array() && value.items().nth(*most).is_none();
+                must(few, &format!("an array of at most {most}"))
+            }
             Rule::Number(low, high) => {
                 let inside = value.as_f64().is_some_and(|number| (*low..=*high).contains(&number));
                 must(inside, &format!("a number between {low} and {high}"))
@@ -377,6 +383,19 @@ mod tests {
                 assert_eq!(param.as_deref(), Some(field), "{value}: {message}");
             }
         }
+    }
+
+    #[test]
+    fn bounds_the_tools() {
+        let with = |tools: usize| {
+            let tools = vec!["{}"; tools].join(",");
+            format!(r#"{{"model":"m","messages":[{{"role":"user","content":"x"}}],"tools":[{tools}]}}"#)
+        };
+        assert!(Request::parse(with(1024).into_bytes()).is_ok());
+        assert_eq!(
+            refused(&with(1025)),
+            (Some("tools".to_owned()), "tools: must be an array of at most 1024".to_owned())
+        );
     }
 
     #[test]
