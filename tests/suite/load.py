@@ -26,13 +26,13 @@ class Account:
         return self.statuses[200]
 
 
-def run(gateways, key, body, connections=64, seconds=2.0, during=None, refused=0, ended=None):
+def run(gateways, key, body, connections=64, seconds=2.0, during=None, enough=lambda account: True,
+        ended=None):
     """Loads the gateways, in turn over the connections. `during` is a function that runs meanwhile, in a thread.
 
-    It goes on until so many were refused, if a slow machine needs longer for that, and ends before its time with the
-    event `ended`.
+    It goes on until that is enough, if a slow machine needs longer, and ends before its time with the event `ended`.
     """
-    return asyncio.run(_run(gateways, key, json.dumps(body).encode(), connections, seconds, during, refused, ended))
+    return asyncio.run(_run(gateways, key, json.dumps(body).encode(), connections, seconds, during, enough, ended))
 
 
 @dataclass
@@ -72,10 +72,15 @@ class Bound:
 
 def use_up(bound, gateways, key, body):
     """A load uses all that its key may, and nothing beyond."""
-    account = run(gateways, key, body, seconds=0.5, refused=65)
+    least = bound.burst - bound.reserved
+
+    def enough(account):
+        return account.statuses[429] > 64 and bound.used(account) >= least
+
+    account = run(gateways, key, body, seconds=0.5, enough=enough)
     used, most = bound.used(account), bound.burst + bound.rate * account.seconds
     assert not account.broken, account.broken[:3]
-    assert bound.burst - bound.reserved <= used <= most + ROUNDING, (account, used, most)
+    assert least <= used <= most + ROUNDING, (account, used, most)
     assert account.statuses[429] > 64, "the load was no load"
 
 
@@ -83,9 +88,9 @@ ROUNDING = 1e-9
 PATIENCE = 20
 
 
-async def _run(gateways, key, body, connections, seconds, during, refused, ended):
+async def _run(gateways, key, body, connections, seconds, during, enough, ended):
     account, began, asked = Account(), time.monotonic(), request(key, body)
-    asking = [_ask(gateways[number % len(gateways)].port, asked, began + seconds, account, refused, ended)
+    asking = [_ask(gateways[number % len(gateways)].port, asked, began + seconds, account, enough, ended)
               for number in range(connections)]
     beside = [asyncio.to_thread(during)] if during else []
     await asyncio.gather(*asking, *beside)
@@ -93,10 +98,10 @@ async def _run(gateways, key, body, connections, seconds, during, refused, ended
     return account
 
 
-async def _ask(port, asked, until, account, refused, ended):
+async def _ask(port, asked, until, account, enough, ended):
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        while time.monotonic() < until + (PATIENCE if account.statuses[429] < refused else 0):
+        while time.monotonic() < until + (0 if enough(account) else PATIENCE):
             if ended and ended.is_set():
                 break
             began = time.monotonic()
