@@ -103,7 +103,16 @@ impl<'d> Value<'d> {
 
     /// The member of an object by name; `None` for everything that is no object.
     pub fn get(self, name: &str) -> Option<Value<'d>> {
-        self.members().find(|(key, _)| key == name).map(|(_, value)| value)
+        self.entries().find(|(key, _)| key.spells(name)).map(|(_, value)| value)
+    }
+
+    /// Whether it is this string. Most names differ in their length already, which costs no look at the text.
+    fn spells(self, text: &str) -> bool {
+        match self.kind() {
+            Kind::Plain => self.span().len() == text.len() + 2 && self.raw().get(1..=text.len()) == Some(text),
+            Kind::Escaped => self.as_str().is_some_and(|value| value == text),
+            _ => false,
+        }
     }
 
     /// The member of an object by name, where an explicit null counts as absent.
