@@ -13,6 +13,7 @@ import ssl
 import subprocess
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -333,6 +334,20 @@ def wait_for_port(port, process, seconds=20):
                 return
         time.sleep(0.02)
     pytest.fail(f"nobody listens on {port}; the process says {process.poll()}")
+
+
+@contextmanager
+def envoy_with(file, port, *options, log=None, env=None):
+    """An Envoy of one worker with this configuration, once it listens on the port. What it says at this level it says to `log`."""
+    command = [envoy(), "-c", file, "--use-dynamic-base-id", "--concurrency", "1", "--log-level", "error", *options]
+    with open(log or os.devnull, "wb") as told:
+        process = subprocess.Popen(command, cwd=ROOT, env=env or {}, stdout=told, stderr=told if log else None)
+    try:
+        wait_for_port(port, process)
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
 
 
 def client_key(name):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 import yaml
 
-from gateway import ROOT, WEIR, envoy, free_port, until, wait_for_port
+from gateway import ROOT, WEIR, envoy_with, free_port, until
 
 IMPORTS, EXPORTS, FUNCTION = 2, 7, 0
 CALLS = {
@@ -121,15 +121,8 @@ def running_without(name, printed, folder):
     printed = printed.replace(f"{name}: {{}}", "proxy_close_stream: {}")
     printed = printed.replace("port_value: 3000", f"port_value: {port}").replace("port_value: 9901", f"port_value: {admin}")
     (folder / "envoy.yaml").write_text(printed)
-    with (folder / "envoy.log").open("wb") as log:
-        command = [envoy(), "-c", folder / "envoy.yaml", "--use-dynamic-base-id", "--concurrency", "1"]
-        process = subprocess.Popen(command, cwd=ROOT, env={}, stdout=log, stderr=log)
-    try:
-        wait_for_port(port, process)
+    with envoy_with(folder / "envoy.yaml", port, log=folder / "envoy.log"):
         yield port
-    finally:
-        process.kill()
-        process.wait(10)
 
 
 def test_the_list_is_in_force(printed, tmp_path):

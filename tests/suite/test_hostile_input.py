@@ -18,7 +18,7 @@ import yaml
 
 import hostile
 from conftest import Setting
-from gateway import CHAT, EMBED, ROOT, V1, V1_EMBED, WEIR, envoy, free_port, read, wait_for_port
+from gateway import CHAT, EMBED, ROOT, V1, V1_EMBED, WEIR, envoy_with, free_port, read
 from scripts import answer
 
 VENDORS = {"openai": "openai", "claude": "anthropic", "gemini": "gemini", "bedrock": "bedrock"}
@@ -296,15 +296,8 @@ def impatient(gateway, tmp_path_factory):
         assert patience in printed
         printed = printed.replace(patience, short)
     (directory / "envoy.yaml").write_text(printed)
-    with (directory / "envoy.log").open("wb") as log:
-        process = subprocess.Popen([envoy(), "-c", directory / "envoy.yaml", "--use-dynamic-base-id", "--concurrency", "1"],
-                                   cwd=ROOT, env={}, stdout=log, stderr=log)
-    try:
-        wait_for_port(port, process)
+    with envoy_with(directory / "envoy.yaml", port):
         yield port
-    finally:
-        process.kill()
-        process.wait(10)
 
 
 SLOW = {

@@ -4,14 +4,13 @@ An Envoy stands in front of each scripted vendor, speaks TLS and HTTP/2 to Weir 
 """
 
 import json
-import subprocess
 import urllib.request
 from contextlib import ExitStack, contextmanager
 
 import pytest
 
 from conftest import KIND_OF, KINDS, Setting
-from gateway import envoy, free_port, told, wait_for_port
+from gateway import envoy_with, free_port, told
 from scripts import answer, fail
 
 TYPES = "type.googleapis.com/envoy.extensions"
@@ -47,18 +46,13 @@ def behind_http2(vendor, directory, files):
     port, admin = free_port(), free_port()
     file = directory / f"{vendor.name}-front.json"
     file.write_text(json.dumps(front(port, admin, vendor.port, files)))
-    process = subprocess.Popen([envoy(), "-c", file, "--concurrency", "1", "--use-dynamic-base-id", "--log-level", "error"])
-    try:
-        wait_for_port(port, process)
 
-        def requests():
-            with urllib.request.urlopen(f"http://127.0.0.1:{admin}/stats?filter=^http.front.downstream_rq_http2_total") as page:
-                return int(page.read().split(b":")[1])
+    def requests():
+        with urllib.request.urlopen(f"http://127.0.0.1:{admin}/stats?filter=^http.front.downstream_rq_http2_total") as page:
+            return int(page.read().split(b":")[1])
 
+    with envoy_with(file, port):
         yield f"https://localhost:{port}{vendor.format.base}", requests
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 @pytest.fixture(scope="module")

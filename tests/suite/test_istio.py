@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from conftest import Setting
-from gateway import CHAT, OLDEST_ENVOY, ROOT, WEIR, envoy, free_port, takes, until, wait_for_port
+from gateway import CHAT, OLDEST_ENVOY, ROOT, WEIR, envoy, envoy_with, free_port, takes, until
 from scripts import answer
 
 FIXTURES = Path(__file__).parent / "istio"
@@ -115,15 +115,9 @@ def proxy(request, stage, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def running(proxy):
-    process = subprocess.Popen([envoy(), "-c", proxy.file, "--concurrency", "2", "--use-dynamic-base-id", "--log-level",
-                                "error"], cwd=ROOT, env={})
-    try:
-        wait_for_port(proxy.port, process)
+    with envoy_with(proxy.file, proxy.port):
         assert until(lambda: proxy.gateway.send("GET", "/health").status == 200, 20)
         yield proxy.gateway
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 @pytest.mark.parametrize("binary", [envoy, lambda: OLDEST_ENVOY], ids=["1.40", "1.39"])

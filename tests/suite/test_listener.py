@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from conftest import Setting
-from gateway import CHAT, OLDEST_ENVOY, ROOT, V1, WEIR, envoy, read, takes, told, until, wait_for_port
+from gateway import CHAT, OLDEST_ENVOY, ROOT, V1, WEIR, envoy_with, read, takes, told, until
 from scripts import answer, fail, page, reset
 
 APP = "https://app.example"
@@ -353,16 +353,10 @@ def behind_proxies(stage, tmp_path_factory):
             "log_format": {"text_format_source": {"inline_string": "%RESP(X-REQUEST-ID)% %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%\n"}}}}]
     bootstrap = setting.directory / "envoy.json"
     bootstrap.write_text(json.dumps(config))
-    process = subprocess.Popen([envoy(), "-c", bootstrap, "--concurrency", "1", "--use-dynamic-base-id", "--log-level",
-                                "error", "--file-flush-interval-msec", "10"], cwd=ROOT, env=environment)
     gateway.port = int(setting.config["listen"].rpartition(":")[2])
-    try:
-        wait_for_port(gateway.port, process)
+    with envoy_with(bootstrap, gateway.port, "--file-flush-interval-msec", "10", env=environment):
         assert until(lambda: gateway.send("GET", "/health").status == 200, 20)
         yield gateway, log
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 def asked_from(gateway, address, case, headers):
