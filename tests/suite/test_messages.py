@@ -108,6 +108,23 @@ def test_tools_over_two_turns(client, stage, kind, streamed):
     assert len(case.calls) == 2 and "rain" in case.calls[1].body.decode()
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("kind, stop", [("anthropic", ("stop_sequence", "END")), ("bedrock", ("stop_sequence", None)),
+                                        ("openai", ("end_turn", None))])
+def test_a_stop_sequence_is_told_where_the_vendor_says_it(client, stage, kind, stop, streamed):
+    case = scripted(stage, kind, answer("One two", sequence="END"))
+    fields = asked(case, kind, stop_sequences=["END", "FIN"])
+    # Once from the vendor, once from what is kept of that.
+    for _ in range(2):
+        if streamed:
+            with client.messages.stream(**fields) as stream:
+                said = stream.get_final_message()
+        else:
+            said = client.messages.create(**fields)
+        assert (said.stop_reason, said.stop_sequence, said.content[0].text) == (*stop, "One two")
+    assert len(case.calls) == 1
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_picture(client, stage, kind):
     case = scripted(stage, kind, answer("A dot."))
