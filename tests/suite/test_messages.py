@@ -221,6 +221,19 @@ def test_refusals_of_the_gateway(gateway, client, stage):
     assert caught.value.body["error"]["type"] == "not_found_error"
 
 
+@pytest.mark.parametrize("path, headers, status, word", [
+    (f"{PATH}/a%2fb?x", [], 400, "invalid_request_error"),
+    (f"{PATH}?beta=true", [("connection", "upgrade"), ("upgrade", "websocket")], 403, "permission_error"),
+], ids=["path", "upgrade"])
+def test_errors_of_envoys_own_have_anthropics_shape(gateway, path, headers, status, word):
+    response = gateway.send("POST", path, b"", [("x-api-key", gateway.key), *headers])
+    said = response.json
+    assert (response.status, said["type"], said["error"]["type"]) == (status, "error", word)
+    assert said["error"]["message"]
+    other = gateway.send("POST", path.replace("/v1/messages", "/v1/messages2"), b"", headers).json
+    assert set(other["error"]) == {"message", "type", "param", "code"}
+
+
 HI = [{"role": "user", "content": "x"}]
 BAD = {
     "model": {"max_tokens": 1, "messages": HI},
