@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use memchr::memmem;
 
+use super::pictures::{self, PARTS_EXTENSIONS};
 use super::{Body, Call, call_id};
 use crate::chat::request::Delivery;
 use crate::chat::{Origin, Request};
@@ -41,6 +42,14 @@ impl<'t> Edits<'t> {
         }
         let inside = object.span().start + 1;
         self.edits.push((inside..inside, member));
+    }
+
+    /// Puts an item behind another of an array.
+    pub(super) fn insert_behind(&mut self, item: Value<'_>, with: impl FnOnce(&mut Writer)) {
+        let mut w = Writer::default();
+        with(&mut w);
+        let end = item.span().end;
+        self.edits.push((end..end, [b",", &*w.finish()].concat()));
     }
 
     /// Takes members out of an object.
@@ -147,7 +156,8 @@ pub(super) fn forget_extensions(request: &Request, edits: &mut Edits<'_>) {
     if let (Some(word), None) = (effort(root), root.given("reasoning_effort")) {
         edits.insert(root, "reasoning_effort", |w| w.string(word));
     }
-    let marked = |name: &str, _: Value<'_>| name == "cache_control";
+    pictures::move_out(request, edits);
+    let marked = |name: &str, _: Value<'_>| PARTS_EXTENSIONS.contains(&name);
     root.given("tools").into_iter().flat_map(Value::items).for_each(|tool| edits.remove(tool, marked));
     for message in request.messages() {
         edits.remove(message, |name, _| matches!(name, "cache_control" | "is_error"));

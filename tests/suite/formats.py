@@ -175,6 +175,9 @@ class OpenAI:
                 if message.get("tool_call_id") not in open_calls:
                     yield f"messages[{i}] answers an unknown tool call"
                 open_calls.discard(message.get("tool_call_id"))
+                parts = message.get("content")
+                if isinstance(parts, list) and not all(part["type"] == "text" for part in parts):
+                    yield f"messages[{i}] of a tool holds more than text"
             elif open_calls:
                 yield f"messages[{i}] comes before every tool call was answered"
             open_calls |= {tool["id"] for tool in message.get("tool_calls") or []}

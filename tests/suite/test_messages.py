@@ -135,6 +135,38 @@ def test_a_picture(client, stage, kind):
     assert PNG in case.call(f"say-{kind}").body.decode()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_picture_of_a_tool(client, stage, kind):
+    """Of two calls at once, and with a word of the user's."""
+    calls = answer("", ("call_1", "weather", {"city": "Bern"}), ("call_2", "weather", {"city": "Rom"}))
+    case = scripted(stage, kind, [calls, answer("A dot.")])
+    uses = client.messages.create(**asked(case, kind, tools=TOOLS)).content
+    picture = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}}
+    results = [{"type": "tool_result", "tool_use_id": use.id, "content": said}
+               for use, said in zip(uses, ([picture], "rain"), strict=True)]
+    said = client.messages.create(**asked(case, kind, tools=TOOLS, messages=[
+        {"role": "user", "content": case.prompt}, {"role": "assistant", "content": uses},
+        {"role": "user", "content": [*results, {"type": "text", "text": "And?"}]}]))
+    assert said.content[0].text == "A dot."
+    assert PNG in case.calls[1].body.decode()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_document_of_text(client, stage, kind):
+    case = scripted(stage, kind, answer("Short."))
+    source = {"type": "text", "media_type": "text/plain", "data": "It was a dark night."}
+    document = {"type": "document", "source": source, "title": "novel.txt"}
+    said = client.messages.create(**asked(
+        case, kind, messages=[{"role": "user", "content": [document, {"type": "text", "text": case.prompt}]}]))
+    assert said.content[0].text == "Short."
+    sent = case.call(f"say-{kind}")
+    assert source["data"] in sent.body.decode()
+    if kind == "anthropic":
+        assert sent.json["messages"][0]["content"][0] == document
+    elif kind in ("openai", "azure", "mistral"):
+        assert sent.json["messages"][0]["content"][0] == {"type": "text", "text": source["data"]}
+
+
 def thinking(format, call):
     """What a model that thinks says, whole or as a stream, in Anthropic's words."""
     blocks = [*THOUGHTS, {"type": "text", "text": "So."}]
