@@ -111,8 +111,11 @@ impl Telling {
         }
     }
 
+    /// Nothing follows an end, and an error is one.
     fn fail(&mut self, kind: &str, message: &str, out: &mut Vec<u8>) {
-        self.progress = Progress::Over;
+        if matches!(std::mem::replace(&mut self.progress, Progress::Over), Progress::Over) {
+            return;
+        }
         told("error", out, |w| {
             w.key("error").object(|w| {
                 w.key("type").string(kind);
