@@ -85,10 +85,12 @@ impl<'t> Edits<'t> {
                 }
                 continue;
             }
+            end_members(&mut with, self.text.get(replaced..).unwrap_or_default());
             with.extend_from_slice(self.text.get(replaced..span.start).unwrap_or_default());
             with.extend_from_slice(text);
             replaced = span.end;
         }
+        end_members(&mut with, self.text.get(replaced..).unwrap_or_default());
         if self.edits.is_empty() { Body::AsReceived } else { Body::Prefix { replaced, with } }
     }
 
@@ -99,6 +101,16 @@ impl<'t> Edits<'t> {
             Body::AsReceived => Cow::Borrowed(text),
             changed => Cow::Owned(changed.apply(text).into_owned()),
         }
+    }
+}
+
+/// Takes the comma away behind a member that has become the last: of several who take members out none knows that no
+/// other stays.
+fn end_members(before: &mut Vec<u8>, rest: &[u8]) {
+    if rest.trim_ascii_start().starts_with(b"}")
+        && let Some(members) = before.trim_ascii_end().strip_suffix(b",")
+    {
+        before.truncate(members.len());
     }
 }
 
@@ -318,6 +330,24 @@ mod tests {
             edits.replace(name, |w| w.string("renamed"));
             edits.remove(doc.root(), |name, _| name == "y" || name == "x");
             assert_eq!(*edits.body().apply(text.as_bytes()), *br#"{"a":3}"#, "{text}");
+        }
+    }
+
+    #[test]
+    fn whoever_takes_out_what_the_rest_is_an_object() {
+        for word in 0..3_usize.pow(5) {
+            let letters: Vec<_> = (0..5).map(|i| ["a", "x", "y"][word / 3_usize.pow(i) % 3]).collect();
+            let object = |wanted: &dyn Fn(&str) -> bool| {
+                let named = letters.iter().enumerate().filter(|(_, letter)| wanted(letter));
+                let members: Vec<_> = named.map(|(i, letter)| format!(r#""{letter}{i}":{i}"#)).collect();
+                format!("{{{}}}", members.join(","))
+            };
+            let text = object(&|_| true);
+            let doc = Doc::parse(text.clone().into_bytes()).unwrap();
+            let mut edits = Edits::new(text.as_bytes());
+            ["y", "x"].iter().for_each(|leaves| edits.remove(doc.root(), |name, _| name.starts_with(leaves)));
+            let rest = edits.applied().into_owned();
+            assert_eq!(String::from_utf8(rest).unwrap(), object(&|letter| letter == "a"), "{text}");
         }
     }
 
