@@ -34,6 +34,15 @@ def seeds():
                 yield f"reply_{name}", text.encode()
                 if "error" in text:
                     yield "reply_error", text.encode()
+    for case in sorted(GOLDEN.glob("messages/requests/*.json")):
+        yield "messages_request", json.dumps(json.loads(case.read_text())["client"], ensure_ascii=False).encode()
+    for stream in [*sorted(GOLDEN.glob("messages/streams/*.sse")), *sorted(GOLDEN.glob("streams/*/*.txt"))]:
+        yield "messages_stream", stream.read_bytes()
+    for reply in sorted(GOLDEN.glob("replies/*/*.json")):
+        case = json.loads(reply.read_text())
+        told = case["vendor"] if case.get("client") == "as received" else case.get("client")
+        if isinstance(told, dict) and "choices" in told:
+            yield "messages_reply", json.dumps(told, ensure_ascii=False).encode()
     for text in ERRORS:
         yield "reply_error", text.encode()
     for text in REPLIES:

@@ -270,7 +270,7 @@ impl Refusal {
             Surface::Messages => {
                 w.key("type").string("error");
                 w.key("error").object(|w| {
-                    w.key("type").string(self.anthropic_type());
+                    w.key("type").string(anthropic_type(self.status));
                     w.key("message").string(&self.message);
                 });
                 w.key("request_id").string(request);
@@ -289,21 +289,6 @@ impl Refusal {
         });
     }
 
-    /// Anthropic's word for a status, from its page on errors; those that it does not have are told as their neighbours.
-    fn anthropic_type(&self) -> &'static str {
-        match self.status {
-            401 => "authentication_error",
-            403 => "permission_error",
-            404 | 405 => "not_found_error",
-            413 => "request_too_large",
-            429 => "rate_limit_error",
-            503 => "overloaded_error",
-            504 => "timeout_error",
-            500.. => "api_error",
-            _ => "invalid_request_error",
-        }
-    }
-
     /// One string for the plain surface. The texts of a 401 and of a rate limit are promises of the public interface.
     fn summary(&self) -> &str {
         match (self.status, self.code.as_deref(), self.again) {
@@ -311,6 +296,21 @@ impl Refusal {
             (429, Some(RATE_LIMIT), Again::Yes) => "Rate limit exceeded",
             _ => &self.message,
         }
+    }
+}
+
+/// Anthropic's word for a status, from its page on errors; those that it does not have are told as their neighbours.
+pub fn anthropic_type(status: u16) -> &'static str {
+    match status {
+        401 => "authentication_error",
+        403 => "permission_error",
+        404 | 405 => "not_found_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        503 => "overloaded_error",
+        504 => "timeout_error",
+        500.. => "api_error",
+        _ => "invalid_request_error",
     }
 }
 
@@ -371,7 +371,7 @@ mod tests {
             (503, "overloaded_error"),
             (504, "timeout_error"),
         ] {
-            assert_eq!(Refusal::new(status, "r", "k", "m").anthropic_type(), word, "{status}");
+            assert_eq!(anthropic_type(status), word, "{status}");
         }
     }
 

@@ -14,7 +14,8 @@ const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
 /// Streams, and the whole answers in which the same vendor says the same.
 const PAIRS: &[(&str, &str)] = &[
     ("anthropic/text", "anthropic/text"),
-    ("anthropic/text+usage", "anthropic/stop_sequence"),
+    ("anthropic/text+usage", "anthropic/text"),
+    ("anthropic/stop_sequence_named", "anthropic/stop_sequence_named"),
     ("anthropic/last_event_without_blank_line", "anthropic/text"),
     ("anthropic/tool_use_never_stopped", "anthropic/tool_use_without_input"),
 ];

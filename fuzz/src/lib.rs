@@ -10,6 +10,7 @@
 
 #[allow(unsafe_code, reason = "an allocator is unsafe by nature; this one only counts")]
 pub mod memory;
+mod messages;
 mod records;
 mod reply;
 mod request;
@@ -37,6 +38,9 @@ pub const DECODERS: &[Decoder] = &[
     Decoder { name: "request_chat", laws: request::chat },
     Decoder { name: "request_embeddings", laws: request::embeddings },
     Decoder { name: "request_batch", laws: request::batch },
+    Decoder { name: "messages_request", laws: messages::asked },
+    Decoder { name: "messages_reply", laws: messages::answered },
+    Decoder { name: "messages_stream", laws: messages::streamed },
     Decoder { name: "reply_openai", laws: |bytes| reply::of(&["openai", "azure"], bytes) },
     Decoder { name: "reply_compatible", laws: |bytes| reply::of(COMPATIBLE, bytes) },
     Decoder { name: "reply_anthropic", laws: |bytes| reply::of(&["anthropic"], bytes) },

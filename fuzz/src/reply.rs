@@ -8,6 +8,7 @@ use weir::chat::{Request, Task, replay};
 use weir::refusal::{Refusal, Surface};
 use weir::vendor::{Asked, Failure, Fault, Format, Wanted, Whole};
 
+use super::messages;
 use super::stream::FINISHES;
 
 /// What a client reads of this reply is one of OpenAI's, or an error that says so.
@@ -38,7 +39,10 @@ fn understood(format: &dyn Format, task: Task, reply: Result<Whole<'_>, Fault>) 
         Err(fault) => return told(&Failure::from_fault(format.kind(), fault).refusal),
     };
     match serde_json::from_slice(&whole.body) {
-        Ok(read) => well_formed(format, task, &read, &whole.body),
+        Ok(read) => {
+            well_formed(format, task, &read, &whole.body);
+            messages::answered(&whole.body);
+        }
         // A number beyond a double is JSON, and relayed as it came; and so is half a surrogate in a text that is passed over.
         Err(e) if e.to_string().contains("out of range") || e.to_string().contains("surrogate") => {
             assert!(std::str::from_utf8(&whole.body).is_ok(), "{}: a reply is no text", format.kind());

@@ -26,11 +26,16 @@ fn of(task: Task, bytes: &[u8]) {
         Err(refusal) => return refused(&refusal),
     };
     assert_eq!(request.body(), bytes, "the body is kept as it came");
-    let normal = Normal::default();
-    assert_eq!(key("key:a", "m", &request, normal), key("key:a", "m", &request, normal));
-    for format in FORMATS.iter().filter(|format| format.offers(task) && format.accepts(&request).is_ok()) {
+    rendered(&request);
+}
+
+/// The same request in all those words.
+pub(crate) fn rendered(request: &Request) {
+    let (bytes, task, normal) = (request.body(), request.task(), Normal::default());
+    assert_eq!(key("key:a", "m", request, normal), key("key:a", "m", request, normal));
+    for format in FORMATS.iter().filter(|format| format.offers(task) && format.accepts(request).is_ok()) {
         for (model, stream_usage) in [("m", StreamUsage::AsReceived), (LONG, StreamUsage::Asked)] {
-            let call = Call { request: &request, model, base: "/v1", api_version: None, stream_usage };
+            let call = Call { request, model, base: "/v1", api_version: None, stream_usage };
             let outgoing = format.render(&call);
             let path = outgoing.path.as_bytes();
             assert!(path.starts_with(b"/") && path.iter().all(u8::is_ascii_graphic), "a path {:?}", outgoing.path);
@@ -53,10 +58,11 @@ pub(crate) fn batch(bytes: &[u8]) {
     }
 }
 
-fn refused(refusal: &Refusal) {
+/// A refusal says what the client did wrong, in every shape.
+pub(crate) fn refused(refusal: &Refusal) {
     assert!((400..500).contains(&refusal.status), "a client's mistake is a {}", refusal.status);
     assert!(!refusal.message.is_empty());
-    for path in ["/v1/chat/completions", "/api/chat/completions"] {
+    for path in ["/v1/chat/completions", "/api/chat/completions", "/v1/messages"] {
         Doc::parse(refusal.body(Surface::of(path), "")).expect("a refusal is JSON");
     }
 }

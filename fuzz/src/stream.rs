@@ -10,7 +10,7 @@ use weir::json::{Doc, Value};
 use weir::vendor::{Asked, Failure, Format, Relay};
 
 use super::text::resummed;
-use super::{cuts, memory};
+use super::{cuts, memory, messages};
 
 /// What a client of this stream reads does not depend on how it is cut, and is a stream of OpenAI's.
 pub(crate) fn bedrock(bytes: &[u8]) {
@@ -97,6 +97,7 @@ fn well_formed(format: &dyn Format, usage: bool, told: &Told) {
         client.judge(kind, usage, told);
     }
     keep(told);
+    messages::heard(told.out.as_bytes());
 }
 
 /// A stream that was good can be kept as a whole answer, and the answer can be told as a stream.

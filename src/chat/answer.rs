@@ -1,5 +1,6 @@
 //! Answers in OpenAI's format, for vendors that speak another: the whole body and the chunks of a stream.
 
+use super::native::Native;
 use crate::json::Writer;
 use crate::refusal::Refusal;
 
@@ -106,21 +107,22 @@ pub struct Answer {
 impl Answer {
     /// The body of a `chat.completion`.
     pub fn render(&self) -> Vec<u8> {
-        self.render_choices(|w| self.render_choice(0, None, |_| {}, w))
+        self.render_more(&Native::default(), |_| {})
     }
 
-    /// The same, with members of the message that `more` writes: what only some vendors have.
-    pub fn render_more(&self, more: impl FnOnce(&mut Writer)) -> Vec<u8> {
-        self.render_choices(|w| self.render_choice(0, None, more, w))
+    /// The same, with what only some vendors have: how it ended in their own words, and members of the message that `more`
+    /// writes.
+    pub fn render_more(&self, native: &Native, more: impl FnOnce(&mut Writer)) -> Vec<u8> {
+        self.render_choices(|w| self.render_choice(0, None, native, more, w))
     }
 
     /// The body of a `chat.completion` with log probabilities, a JSON text, and further choices behind this one, whose
     /// head and usage are this one's.
     pub fn render_with(&self, logprobs: Option<&str>, others: &[(Answer, Option<String>)]) -> Vec<u8> {
         self.render_choices(|w| {
-            self.render_choice(0, logprobs, |_| {}, w);
+            self.render_choice(0, logprobs, &Native::default(), |_| {}, w);
             for (i, (other, logprobs)) in (1..).zip(others) {
-                other.render_choice(i, logprobs.as_deref(), |_| {}, w);
+                other.render_choice(i, logprobs.as_deref(), &Native::default(), |_| {}, w);
             }
         })
     }
@@ -140,7 +142,14 @@ impl Answer {
         w.finish()
     }
 
-    fn render_choice(&self, index: u64, logprobs: Option<&str>, more: impl FnOnce(&mut Writer), w: &mut Writer) {
+    fn render_choice(
+        &self,
+        index: u64,
+        logprobs: Option<&str>,
+        native: &Native,
+        more: impl FnOnce(&mut Writer),
+        w: &mut Writer,
+    ) {
         w.object(|w| {
             w.key("index").number(index);
             w.key("message").object(|w| {
@@ -149,6 +158,7 @@ impl Answer {
             });
             w.key("logprobs").raw(logprobs.unwrap_or("null"));
             w.key("finish_reason").string(self.finish.name());
+            native.render(w);
         });
     }
 
@@ -242,19 +252,32 @@ impl Head {
     /// Appends the chunk for one step.
     pub fn delta_at(&self, place: Place<'_>, delta: Delta<'_>, out: &mut Vec<u8>) {
         self.chunk(out, |w| {
-            w.key("choices").array(|w| choice(w, place, None, |w| render_delta(delta, w)));
+            w.key("choices").array(|w| choice(w, place, |w| render_delta(delta, w), |w| w.key("finish_reason").null()));
         });
     }
 
     /// Appends the chunk that says why the model stopped, of the only choice.
     pub fn finish(&self, finish: Finish, out: &mut Vec<u8>) {
-        self.finish_at(Place::default(), finish, out);
+        self.finish_as(finish, &Native::default(), out);
+    }
+
+    /// The same, with the vendor's own words for it.
+    pub fn finish_as(&self, finish: Finish, native: &Native, out: &mut Vec<u8>) {
+        self.end(Place::default(), finish, native, out);
     }
 
     /// Appends the chunk that says why the model stopped.
     pub fn finish_at(&self, place: Place<'_>, finish: Finish, out: &mut Vec<u8>) {
+        self.end(place, finish, &Native::default(), out);
+    }
+
+    fn end(&self, place: Place<'_>, finish: Finish, native: &Native, out: &mut Vec<u8>) {
+        let end = |w: &mut Writer| {
+            w.key("finish_reason").string(finish.name());
+            native.render(w);
+        };
         self.chunk(out, |w| {
-            w.key("choices").array(|w| choice(w, place, Some(finish), |_| {}));
+            w.key("choices").array(|w| choice(w, place, |_| {}, end));
         });
     }
 
@@ -317,12 +340,12 @@ fn data(out: &mut Vec<u8>, fill: impl FnOnce(&mut Writer)) {
     out.extend_from_slice(b"\n\n");
 }
 
-fn choice(w: &mut Writer, place: Place<'_>, finish: Option<Finish>, delta: impl FnOnce(&mut Writer)) {
+fn choice(w: &mut Writer, place: Place<'_>, delta: impl FnOnce(&mut Writer), end: impl FnOnce(&mut Writer)) {
     w.object(|w| {
         w.key("index").number(place.choice);
         w.key("delta").object(delta);
         w.key("logprobs").raw(place.logprobs.unwrap_or("null"));
-        w.key("finish_reason").string_or_null(finish.map(Finish::name));
+        end(w);
     });
 }
 

@@ -12,7 +12,7 @@ mod turns;
 
 use std::borrow::Cow;
 
-use crate::chat::{Origin, Usage};
+use crate::chat::{Native, Origin, Usage};
 use crate::json::Writer;
 use stream::Telling;
 
@@ -54,14 +54,16 @@ pub fn whole(origin: Origin, answer: Cow<'_, [u8]>) -> Option<Cow<'_, [u8]>> {
     }
 }
 
-/// Anthropic's word for one of OpenAI's reasons to stop.
-fn stop_reason(finish: &str) -> &'static str {
-    match finish {
+/// Writes the members `stop_reason` and `stop_sequence`: the vendor's own words, or Anthropic's for OpenAI's.
+fn render_stop(finish: &str, native: &Native, w: &mut Writer) {
+    let told = match finish {
         "length" => "max_tokens",
         "tool_calls" | "function_call" => "tool_use",
         "content_filter" => "refusal",
         _ => "end_turn",
-    }
+    };
+    w.key("stop_reason").string(native.reason.unwrap_or(told));
+    w.key("stop_sequence").string_or_null(native.sequence.as_deref());
 }
 
 /// Writes the member `usage`. Anthropic's input leaves out what the prompt cache read or took.

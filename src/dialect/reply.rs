@@ -1,7 +1,7 @@
 //! A whole answer becomes a message.
 
-use super::{message_id, render_usage, stop_reason};
-use crate::chat::Usage;
+use super::{message_id, render_stop, render_usage};
+use crate::chat::{Native, Usage};
 use crate::json::{Doc, Value, Writer};
 
 /// The message that says what a `chat.completion` says in its first choice; no other can be asked for. `None` if it is
@@ -24,8 +24,8 @@ pub fn message(body: &[u8]) -> Option<Vec<u8>> {
             ["content", "refusal"].iter().filter_map(|name| said.text(name)).for_each(|words| text(&words, w));
             calls.iter().for_each(|call| call.render(w));
         });
-        w.key("stop_reason").string(stop_reason(&choice.text("finish_reason").unwrap_or_default()));
-        w.key("stop_sequence").null();
+        let native = Native::read(choice).unwrap_or_default();
+        render_stop(&choice.text("finish_reason").unwrap_or_default(), &native, w);
         render_usage(&Usage::read(root).unwrap_or_default(), w);
     });
     Some(w.finish())
@@ -137,6 +137,9 @@ mod tests {
             );
             assert_eq!(told(&message, finish).as_deref(), Some(&*expected), "{message}");
         }
+        let stopped = r#"stop","native_finish_reason":"stop_sequence","stop_sequence":"END"#;
+        let told_so = told(r#"{"content":"Hi"}"#, stopped).unwrap();
+        assert!(told_so.contains(r#""stop_reason":"stop_sequence","stop_sequence":"END""#), "{told_so}");
         assert_eq!(told(&call("[1]"), "tool_calls"), None);
         assert_eq!(told(&call("{"), "tool_calls"), None);
         assert_eq!(message(br#"{"choices":[]}"#), None);

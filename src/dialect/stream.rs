@@ -14,9 +14,9 @@
 //! of several by turns, and each event says which block it is of. A stream that breaks off has no message_stop, so no
 //! client takes half an answer for a whole one.
 
-use super::{message_id, render_usage, stop_reason};
-use crate::chat::Usage;
+use super::{message_id, render_stop, render_usage};
 use crate::chat::sse::{Decoder, Event};
+use crate::chat::{Native, Usage};
 use crate::json::{Doc, Value, Writer};
 
 /// A stream under translation: canonical bytes in any cut in, bytes for the client out.
@@ -44,6 +44,7 @@ struct Message {
     /// The tool calls: OpenAI's index and that of the block.
     calls: Vec<(u64, u64)>,
     finish: String,
+    native: Native,
     usage: Usage,
 }
 
@@ -110,8 +111,11 @@ impl Telling {
         }
     }
 
+    /// Nothing follows an end, and an error is one.
     fn fail(&mut self, kind: &str, message: &str, out: &mut Vec<u8>) {
-        self.progress = Progress::Over;
+        if matches!(std::mem::replace(&mut self.progress, Progress::Over), Progress::Over) {
+            return;
+        }
         told("error", out, |w| {
             w.key("error").object(|w| {
                 w.key("type").string(kind);
@@ -156,6 +160,10 @@ impl Message {
         let told = choice.get("delta").is_none_or(|delta| self.delta(delta, out));
         if let Some(finish) = choice.text("finish_reason") {
             self.finish = finish.into_owned();
+        }
+        // A whole answer that is told as a stream says it before its end.
+        if let Some(native) = Native::read(choice) {
+            self.native = native;
         }
         told
     }
@@ -265,10 +273,7 @@ impl Message {
         self.close(out);
         std::mem::take(&mut self.calls).into_iter().for_each(|(_, at)| stop(at, out));
         told("message_delta", out, |w| {
-            w.key("delta").object(|w| {
-                w.key("stop_reason").string(stop_reason(&self.finish));
-                w.key("stop_sequence").null();
-            });
+            w.key("delta").object(|w| render_stop(&self.finish, &self.native, w));
             render_usage(&self.usage, w);
         });
         told("message_stop", out, |_| {});

@@ -56,7 +56,7 @@ fn blocks<'r>(content: Value<'r>, path: &str, kinds: &[&str]) -> Result<Vec<Bloc
             known if !kinds.contains(&known) => at(".type", &format!("must be one of {}", kinds.join(", "))),
             "text" if block.text("text").is_none() => at(".text", "is required and must be a string"),
             "image" | "document" if part(block).is_none() => {
-                at(".source", "must be base64, or for images url, with its data")
+                at(".source", "must be base64, for images url, or for documents text, with its data")
             }
             "tool_use" if !block.get("id").is_some_and(Value::is_string) => {
                 at(".id", "is required and must be a string")
@@ -107,7 +107,7 @@ fn tool_result(result: Value<'_>, id: &str, path: &str, w: &mut Writer) -> Resul
     }
     let content = result.given("content");
     let blocks = match content {
-        Some(content) => blocks(content, &format!("{path}.content"), &["text", "image"])?,
+        Some(content) => blocks(content, &format!("{path}.content"), &["text", "image", "document"])?,
         None => Vec::new(),
     };
     w.object(|w| {
@@ -165,6 +165,12 @@ fn render_part(block: Value<'_>, w: &mut Writer) {
                 w.key("type").string("image_url");
                 w.key("image_url").object(|w| w.key("url").string(&url));
             }
+            // To all but Anthropic it is a text like others.
+            Some(Part::Document(text)) => {
+                w.key("type").string("text");
+                w.key("text").raw(text.raw());
+                w.key("document").object(|w| copy("title", block.given("title"), w));
+            }
             Some(Part::File(data)) => {
                 w.key("type").string("file");
                 w.key("file").object(|w| {
@@ -181,15 +187,17 @@ fn render_part(block: Value<'_>, w: &mut Writer) {
     });
 }
 
-enum Part {
+enum Part<'r> {
     Image(String),
+    /// A document that is plain text.
+    Document(Value<'r>),
     /// A data URL.
     File(String),
 }
 
 /// An image or a document; `None` for text, and for what has no source that others can read. A file id means something
 /// to Anthropic only, and no other vendor fetches documents.
-fn part(block: Value<'_>) -> Option<Part> {
+fn part(block: Value<'_>) -> Option<Part<'_>> {
     let kind = block.text("type")?;
     let source = block.get("source")?;
     let data = || Some(["data:", &*source.text("media_type")?, ";base64,", &*source.text("data")?].concat());
@@ -197,6 +205,7 @@ fn part(block: Value<'_>) -> Option<Part> {
         ("image", "url") => Some(Part::Image(source.text("url")?.into_owned())),
         ("image", "base64") => data().map(Part::Image),
         ("document", "base64") => data().map(Part::File),
+        ("document", "text") => source.get("data").filter(|text| text.is_string()).map(Part::Document),
         _ => None,
     }
 }
@@ -230,8 +239,9 @@ mod tests {
                 r#""system":[{"type":"text","text":"s","cache_control":{"type":"ephemeral"}}],"messages":[{"role":"user","content":[
                 {"type":"image","source":{"type":"base64","media_type":"image/png","data":"AA=="}},
                 {"type":"image","source":{"type":"url","url":"https://x/y"}},
-                {"type":"document","title":"t","source":{"type":"base64","media_type":"application/pdf","data":"AA=="}}]}]"#.to_owned(),
-                r#"{"role":"system","content":[{"type":"text","text":"s","cache_control":{"type":"ephemeral"}}]},{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,AA=="}},{"type":"image_url","image_url":{"url":"https://x/y"}},{"type":"file","file":{"filename":"t","file_data":"data:application/pdf;base64,AA=="}}]}"#.to_owned(),
+                {"type":"document","title":"t","source":{"type":"base64","media_type":"application/pdf","data":"AA=="}},
+                {"type":"document","title":"n","source":{"type":"text","media_type":"text/plain","data":"\u00e9"}}]}]"#.to_owned(),
+                r#"{"role":"system","content":[{"type":"text","text":"s","cache_control":{"type":"ephemeral"}}]},{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,AA=="}},{"type":"image_url","image_url":{"url":"https://x/y"}},{"type":"file","file":{"filename":"t","file_data":"data:application/pdf;base64,AA=="}},{"type":"text","text":"\u00e9","document":{"title":"n"}}]}"#.to_owned(),
             ),
             (
                 format!(r#""messages":[{USE},{{"role":"user","content":[{{"type":"text","text":"and"}},{{"type":"tool_result","tool_use_id":"t","content":"bad","is_error":true}}]}}]"#),
@@ -261,6 +271,7 @@ mod tests {
             (user(r#"{"type":"search_result"}"#), "messages[0].content[0].type"),
             (user(r#"{"type":"text","text":7}"#), "messages[0].content[0].text"),
             (user(r#"{"type":"image","source":{"type":"file","file_id":"f"}}"#), "messages[0].content[0].source"),
+            (user(r#"{"type":"document","source":{"type":"text","data":7}}"#), "messages[0].content[0].source"),
             (user(r#"{"type":"tool_result","tool_use_id":"t"}"#), "messages[0].content[0].tool_use_id"),
             (
                 r#""messages":[{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"f","input":"x"}]}]"#

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use memchr::memmem;
 
+use super::pictures::{self, PARTS_EXTENSIONS};
 use super::{Body, Call, call_id};
 use crate::chat::request::Delivery;
 use crate::chat::{Origin, Request};
@@ -43,6 +44,14 @@ impl<'t> Edits<'t> {
         self.edits.push((inside..inside, member));
     }
 
+    /// Puts an item behind another of an array.
+    pub(super) fn insert_behind(&mut self, item: Value<'_>, with: impl FnOnce(&mut Writer)) {
+        let mut w = Writer::default();
+        with(&mut w);
+        let end = item.span().end;
+        self.edits.push((end..end, [b",", &*w.finish()].concat()));
+    }
+
     /// Takes members out of an object.
     pub(super) fn remove(&mut self, object: Value<'_>, leaves: impl Fn(&str, Value<'_>) -> bool) {
         let leaves = |(name, value): (Value<'_>, Value<'_>)| name.as_str().is_some_and(|name| leaves(&name, value));
@@ -76,10 +85,12 @@ impl<'t> Edits<'t> {
                 }
                 continue;
             }
+            end_members(&mut with, self.text.get(replaced..).unwrap_or_default());
             with.extend_from_slice(self.text.get(replaced..span.start).unwrap_or_default());
             with.extend_from_slice(text);
             replaced = span.end;
         }
+        end_members(&mut with, self.text.get(replaced..).unwrap_or_default());
         if self.edits.is_empty() { Body::AsReceived } else { Body::Prefix { replaced, with } }
     }
 
@@ -90,6 +101,16 @@ impl<'t> Edits<'t> {
             Body::AsReceived => Cow::Borrowed(text),
             changed => Cow::Owned(changed.apply(text).into_owned()),
         }
+    }
+}
+
+/// Takes the comma away behind a member that has become the last: of several who take members out none knows that no
+/// other stays.
+fn end_members(before: &mut Vec<u8>, rest: &[u8]) {
+    if rest.trim_ascii_start().starts_with(b"}")
+        && let Some(members) = before.trim_ascii_end().strip_suffix(b",")
+    {
+        before.truncate(members.len());
     }
 }
 
@@ -147,7 +168,8 @@ pub(super) fn forget_extensions(request: &Request, edits: &mut Edits<'_>) {
     if let (Some(word), None) = (effort(root), root.given("reasoning_effort")) {
         edits.insert(root, "reasoning_effort", |w| w.string(word));
     }
-    let marked = |name: &str, _: Value<'_>| name == "cache_control";
+    pictures::move_out(request, edits);
+    let marked = |name: &str, _: Value<'_>| PARTS_EXTENSIONS.contains(&name);
     root.given("tools").into_iter().flat_map(Value::items).for_each(|tool| edits.remove(tool, marked));
     for message in request.messages() {
         edits.remove(message, |name, _| matches!(name, "cache_control" | "is_error"));
@@ -308,6 +330,24 @@ mod tests {
             edits.replace(name, |w| w.string("renamed"));
             edits.remove(doc.root(), |name, _| name == "y" || name == "x");
             assert_eq!(*edits.body().apply(text.as_bytes()), *br#"{"a":3}"#, "{text}");
+        }
+    }
+
+    #[test]
+    fn whoever_takes_out_what_the_rest_is_an_object() {
+        for word in 0..3_usize.pow(5) {
+            let letters: Vec<_> = (0..5).map(|i| ["a", "x", "y"][word / 3_usize.pow(i) % 3]).collect();
+            let object = |wanted: &dyn Fn(&str) -> bool| {
+                let named = letters.iter().enumerate().filter(|(_, letter)| wanted(letter));
+                let members: Vec<_> = named.map(|(i, letter)| format!(r#""{letter}{i}":{i}"#)).collect();
+                format!("{{{}}}", members.join(","))
+            };
+            let text = object(&|_| true);
+            let doc = Doc::parse(text.clone().into_bytes()).unwrap();
+            let mut edits = Edits::new(text.as_bytes());
+            ["y", "x"].iter().for_each(|leaves| edits.remove(doc.root(), |name, _| name.starts_with(leaves)));
+            let rest = edits.applied().into_owned();
+            assert_eq!(String::from_utf8(rest).unwrap(), object(&|letter| letter == "a"), "{text}");
         }
     }
 

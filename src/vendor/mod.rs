@@ -21,6 +21,7 @@ mod formats;
 mod gemini;
 pub mod openai;
 mod path;
+mod pictures;
 pub mod relay;
 
 use std::borrow::Cow;

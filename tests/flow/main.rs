@@ -16,6 +16,8 @@ mod keys;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod messages;
+#[cfg(test)]
 mod routing;
 #[cfg(test)]
 mod stage;

@@ -29,11 +29,12 @@ class Tool:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a model says, in no vendor's words; `finish` is OpenAI's."""
+    """What a model says, in no vendor's words; `finish` is OpenAI's. `sequence` is the stop sequence that ended it."""
 
     text: str = "Good morning to you."
     tools: tuple[Tool, ...] = ()
     finish: str = ""
+    sequence: str | None = None
     prompt_tokens: int = 11
     completion_tokens: int = 7
 
@@ -174,6 +175,9 @@ class OpenAI:
                 if message.get("tool_call_id") not in open_calls:
                     yield f"messages[{i}] answers an unknown tool call"
                 open_calls.discard(message.get("tool_call_id"))
+                parts = message.get("content")
+                if isinstance(parts, list) and not all(part["type"] == "text" for part in parts):
+                    yield f"messages[{i}] of a tool holds more than text"
             elif open_calls:
                 yield f"messages[{i}] comes before every tool call was answered"
             open_calls |= {tool["id"] for tool in message.get("tool_calls") or []}
@@ -312,7 +316,7 @@ class Anthropic:
     def whole(self, reply, model):
         blocks = [{"type": "text", "text": reply.text}] if reply.text else []
         blocks += [{"type": "tool_use", "id": t.id, "name": t.name, "input": t.arguments} for t in reply.tools]
-        return dump({**self._head(model, blocks), "stop_reason": self._stop(reply),
+        return dump({**self._head(model, blocks), **self._stop(reply),
                      "usage": {**self._usage(reply), "output_tokens": reply.completion_tokens}})
 
     def events(self, reply, model, usage):
@@ -336,7 +340,7 @@ class Anthropic:
                 yield named("content_block_delta", index=place,
                             delta={"type": "input_json_delta", "partial_json": piece})
             yield named("content_block_stop", index=place)
-        yield named("message_delta", delta={"stop_reason": self._stop(reply), "stop_sequence": None},
+        yield named("message_delta", delta=self._stop(reply),
                     usage={"output_tokens": reply.completion_tokens})
         yield named("message_stop")
 
@@ -421,8 +425,9 @@ class Anthropic:
                 "content": blocks, "stop_sequence": None}
 
     def _stop(self, reply):
-        return {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use",
-                "content_filter": "refusal"}[reply.finish_reason]
+        reason = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use",
+                  "content_filter": "refusal"}[reply.finish_reason]
+        return {"stop_reason": "stop_sequence" if reply.sequence else reason, "stop_sequence": reply.sequence}
 
     def _usage(self, reply):
         """OpenAI's prompt_tokens is the sum of these three."""
@@ -750,8 +755,10 @@ class Bedrock:
         return frames.event(name, dump({**payload, "p": "abcdefghijklmnopqrstuvwxyz"[: 1 + len(plain) % 26]}))
 
     def _stop(self, reply):
-        return {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use",
-                "content_filter": "guardrail_intervened"}[reply.finish_reason]
+        """It does not say which sequence."""
+        reason = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use",
+                  "content_filter": "guardrail_intervened"}[reply.finish_reason]
+        return "stop_sequence" if reply.sequence else reason
 
     def _usage(self, reply):
         """OpenAI's prompt_tokens is the sum of the first three."""

@@ -45,9 +45,9 @@ class Pause:
     seconds: float
 
 
-def answer(text=Reply.text, *tools, finish="", framing="length"):
+def answer(text=Reply.text, *tools, finish="", sequence=None, framing="length"):
     """A good answer, whole or as a stream, as the request wants it."""
-    reply = Reply(text, tuple(Tool(*tool) for tool in tools), finish)
+    reply = Reply(text, tuple(Tool(*tool) for tool in tools), finish, sequence)
 
     def script(format, call):
         if call.streams:

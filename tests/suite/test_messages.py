@@ -108,6 +108,23 @@ def test_tools_over_two_turns(client, stage, kind, streamed):
     assert len(case.calls) == 2 and "rain" in case.calls[1].body.decode()
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("kind, stop", [("anthropic", ("stop_sequence", "END")), ("bedrock", ("stop_sequence", None)),
+                                        ("openai", ("end_turn", None))])
+def test_a_stop_sequence_is_told_where_the_vendor_says_it(client, stage, kind, stop, streamed):
+    case = scripted(stage, kind, answer("One two", sequence="END"))
+    fields = asked(case, kind, stop_sequences=["END", "FIN"])
+    # Once from the vendor, once from what is kept of that.
+    for _ in range(2):
+        if streamed:
+            with client.messages.stream(**fields) as stream:
+                said = stream.get_final_message()
+        else:
+            said = client.messages.create(**fields)
+        assert (said.stop_reason, said.stop_sequence, said.content[0].text) == (*stop, "One two")
+    assert len(case.calls) == 1
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_picture(client, stage, kind):
     case = scripted(stage, kind, answer("A dot."))
@@ -116,6 +133,38 @@ def test_a_picture(client, stage, kind):
     said = client.messages.create(**asked(case, kind, messages=[{"role": "user", "content": content}]))
     assert said.content[0].text == "A dot."
     assert PNG in case.call(f"say-{kind}").body.decode()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_picture_of_a_tool(client, stage, kind):
+    """Of two calls at once, and with a word of the user's."""
+    calls = answer("", ("call_1", "weather", {"city": "Bern"}), ("call_2", "weather", {"city": "Rom"}))
+    case = scripted(stage, kind, [calls, answer("A dot.")])
+    uses = client.messages.create(**asked(case, kind, tools=TOOLS)).content
+    picture = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}}
+    results = [{"type": "tool_result", "tool_use_id": use.id, "content": said}
+               for use, said in zip(uses, ([picture], "rain"), strict=True)]
+    said = client.messages.create(**asked(case, kind, tools=TOOLS, messages=[
+        {"role": "user", "content": case.prompt}, {"role": "assistant", "content": uses},
+        {"role": "user", "content": [*results, {"type": "text", "text": "And?"}]}]))
+    assert said.content[0].text == "A dot."
+    assert PNG in case.calls[1].body.decode()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_document_of_text(client, stage, kind):
+    case = scripted(stage, kind, answer("Short."))
+    source = {"type": "text", "media_type": "text/plain", "data": "It was a dark night."}
+    document = {"type": "document", "source": source, "title": "novel.txt"}
+    said = client.messages.create(**asked(
+        case, kind, messages=[{"role": "user", "content": [document, {"type": "text", "text": case.prompt}]}]))
+    assert said.content[0].text == "Short."
+    sent = case.call(f"say-{kind}")
+    assert source["data"] in sent.body.decode()
+    if kind == "anthropic":
+        assert sent.json["messages"][0]["content"][0] == document
+    elif kind in ("openai", "azure", "mistral"):
+        assert sent.json["messages"][0]["content"][0] == {"type": "text", "text": source["data"]}
 
 
 def thinking(format, call):
@@ -202,6 +251,19 @@ def test_refusals_of_the_gateway(gateway, client, stage):
     with pytest.raises(anthropic.NotFoundError) as caught:
         client.messages.count_tokens(model="openai", messages=[{"role": "user", "content": "x"}])
     assert caught.value.body["error"]["type"] == "not_found_error"
+
+
+@pytest.mark.parametrize("path, headers, status, word", [
+    (f"{PATH}/a%2fb?x", [], 400, "invalid_request_error"),
+    (f"{PATH}?beta=true", [("connection", "upgrade"), ("upgrade", "websocket")], 403, "permission_error"),
+], ids=["path", "upgrade"])
+def test_errors_of_envoys_own_have_anthropics_shape(gateway, path, headers, status, word):
+    response = gateway.send("POST", path, b"", [("x-api-key", gateway.key), *headers])
+    said = response.json
+    assert (response.status, said["type"], said["error"]["type"]) == (status, "error", word)
+    assert said["error"]["message"]
+    other = gateway.send("POST", path.replace("/v1/messages", "/v1/messages2"), b"", headers).json
+    assert set(other["error"]) == {"message", "type", "param", "code"}
 
 
 HI = [{"role": "user", "content": "x"}]

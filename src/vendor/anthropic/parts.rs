@@ -25,8 +25,13 @@ enum Content<'r> {
 
 enum Source<'r> {
     Url(Cow<'r, str>),
-    Base64 { media_type: &'static str, data: Cow<'r, str> },
+    Base64 {
+        media_type: &'static str,
+        data: Cow<'r, str>,
+    },
     Plain(String),
+    /// The same, as it is spelled in the client's body.
+    Text(Value<'r>),
 }
 
 /// Which parts a role may send.
@@ -80,7 +85,10 @@ fn read_part<'r>(part: Value<'r>, parts: Parts) -> Option<Part<'r>> {
             if blank(text) {
                 return Some(Part::Blank);
             }
-            Content::Text(text)
+            match part.given("document").filter(|_| parts == Parts::Any) {
+                Some(document) => Content::Document { source: Source::Text(text), title: title(document, "title") },
+                None => Content::Text(text),
+            }
         }
         ("image_url", Parts::Any) => image(part.get("image_url")?.text("url")?)?,
         ("file", Parts::Any) => file(part.get("file")?)?,
@@ -108,12 +116,16 @@ fn file<'r>(file: Value<'r>) -> Option<Content<'r>> {
     if file.given("file_id").is_some() {
         return None;
     }
-    let title = file.given("filename").filter(|name| name.is_string() && !blank(*name));
+    let title = title(file, "filename");
     let url = DataUrl::parse(file.text("file_data")?)?;
     match url.media_type.as_str() {
         "text/plain" => Some(Content::Document { source: Source::Plain(url.into_text()?), title }),
         _ => pdf(url, title),
     }
+}
+
+fn title<'r>(holder: Value<'r>, name: &str) -> Option<Value<'r>> {
+    holder.given(name).filter(|name| name.is_string() && !blank(*name))
 }
 
 fn pdf<'r>(url: DataUrl<'r>, title: Option<Value<'r>>) -> Option<Content<'r>> {
@@ -164,13 +176,17 @@ impl Source<'_> {
                 w.key("media_type").string(media_type);
                 w.key("data").string(data);
             }
-            Source::Plain(text) => {
-                w.key("type").string("text");
-                w.key("media_type").string("text/plain");
-                w.key("data").string(text);
-            }
+            Source::Plain(text) => plain(w).string(text),
+            Source::Text(text) => plain(w).raw(text.raw()),
         });
     }
+}
+
+/// The place of a plain text's data.
+fn plain(w: &mut Writer) -> &mut Writer {
+    w.key("type").string("text");
+    w.key("media_type").string("text/plain");
+    w.key("data")
 }
 
 /// Writes a member as the client spelled its value, if there is one.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::{structured, thoughts};
+use crate::chat::Native;
 use crate::chat::answer::{Answer, Finish, Head, ToolCall, Usage};
 use crate::chat::tally::{self, Counted};
 use crate::json::{Doc, Value};
@@ -42,7 +43,7 @@ pub(super) fn read(body: &[u8], asked: &Asked) -> Result<Whole<'static>, Fault> 
         answer.text = form.given("input").map_or("{}", Value::raw).to_owned();
     }
     answer.finish = finish(stop.finish, answer.tool_calls.len());
-    let body = answer.render_more(|w| thoughts::render_answer(content, w));
+    let body = answer.render_more(&stop.native, |w| thoughts::render_answer(content, w));
     Ok(Whole { body: Cow::Owned(body), tally: answer.tally() })
 }
 
@@ -84,28 +85,32 @@ pub(super) fn head(message: Value<'_>, asked: &Asked) -> Head {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stop {
     pub(super) finish: Finish,
+    /// The reason in Anthropic's words, where OpenAI has none for it.
+    pub(super) native: Native,
     /// What a refusal gives as its grounds; empty means none.
     pub(super) explanation: String,
 }
 
 impl Default for Stop {
     fn default() -> Stop {
-        Stop { finish: Finish::Stop, explanation: String::new() }
+        Stop { finish: Finish::Stop, native: Native::default(), explanation: String::new() }
     }
 }
 
 impl Stop {
-    /// Reads `stop_reason` and `stop_details`; `None` while there is no reason. A reason that is not known yet is an
+    /// Reads `stop_reason`, `stop_sequence` and `stop_details`; `None` while there is no reason. A reason that is not known yet is an
     /// end like another, and no ground to throw the answer away.
     pub(super) fn read(from: Value<'_>) -> Option<Stop> {
-        let finish = match &*from.text("stop_reason")? {
+        let reason = from.text("stop_reason")?;
+        let finish = match &*reason {
             "max_tokens" | "model_context_window_exceeded" => Finish::Length,
             "tool_use" => Finish::ToolCalls,
             "refusal" => Finish::ContentFilter,
             _ => Finish::Stop,
         };
         let explanation = from.get("stop_details").and_then(|details| details.text("explanation"));
-        Some(Stop { finish, explanation: explanation.unwrap_or_default().into_owned() })
+        let native = Native::new(&reason, from.text("stop_sequence"));
+        Some(Stop { finish, native, explanation: explanation.unwrap_or_default().into_owned() })
     }
 }
 

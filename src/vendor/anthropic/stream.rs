@@ -332,11 +332,11 @@ impl Answering {
         for call in std::mem::take(&mut self.open) {
             self.end_call(&call, out);
         }
-        let finish = match &self.ending {
-            Ending::Given(stop) => stop.finish,
-            Ending::Ahead => Stop::default().finish,
+        let stop = match &self.ending {
+            Ending::Given(stop) => stop,
+            Ending::Ahead => &Stop::default(),
         };
-        self.head.finish(reply::finish(finish, self.calls), out);
+        self.head.finish_as(reply::finish(stop.finish, self.calls), &stop.native, out);
         if self.delivery == (Delivery::Stream { usage: true }) {
             self.head.usage(&self.tokens.usage(), out);
         }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::chat::answer::{Answer, Finish, Head, ToolCall, Usage};
-use crate::chat::tally;
+use crate::chat::{Native, tally};
 use crate::json::{Doc, Value, Writer};
 use crate::vendor::failure::Reported;
 use crate::vendor::{Asked, Fault, Whole};
@@ -29,9 +29,9 @@ pub(super) fn read(body: &[u8], asked: &Asked) -> Result<Whole<'static>, Fault> 
         usage: usage(reply),
     };
     content.items().for_each(|block| add(&mut answer, block));
-    let said = reply.text("stopReason").map_or(Finish::Stop, |reason| reason_to_stop(&reason));
-    answer.finish = finish(said, answer.tool_calls.len());
-    let body = answer.render_more(|w| render_thoughts(content, w));
+    let stop = Stop::read(reply);
+    answer.finish = finish(stop.finish, answer.tool_calls.len());
+    let body = answer.render_more(&stop.native, |w| render_thoughts(content, w));
     Ok(Whole { body: Cow::Owned(body), tally: answer.tally() })
 }
 
@@ -97,14 +97,26 @@ pub(super) fn head(asked: &Asked) -> Head {
     Head { id: ["chatcmpl-", &asked.id].concat(), created: asked.created, model: asked.model.clone() }
 }
 
-/// `stopReason` in OpenAI's words. What went wrong with the model's writing is an end like another, and so is a reason
-/// that is not known yet: no ground to throw the answer away.
-pub(super) fn reason_to_stop(reason: &str) -> Finish {
-    match reason {
-        "max_tokens" | "model_context_window_exceeded" => Finish::Length,
-        "tool_use" => Finish::ToolCalls,
-        "guardrail_intervened" | "content_filtered" => Finish::ContentFilter,
-        _ => Finish::Stop,
+/// Why the model stopped.
+pub(super) struct Stop {
+    pub(super) finish: Finish,
+    /// The reason in Bedrock's words, which are Anthropic's, where OpenAI has none for it. Bedrock does not say which
+    /// sequence it was.
+    pub(super) native: Native,
+}
+
+impl Stop {
+    /// Reads `stopReason`. What went wrong with the model's writing is an end like another, and so is a reason that is
+    /// not known yet: no ground to throw the answer away.
+    pub(super) fn read(from: Value<'_>) -> Stop {
+        let reason = from.text("stopReason").unwrap_or_default();
+        let finish = match &*reason {
+            "max_tokens" | "model_context_window_exceeded" => Finish::Length,
+            "tool_use" => Finish::ToolCalls,
+            "guardrail_intervened" | "content_filtered" => Finish::ContentFilter,
+            _ => Finish::Stop,
+        };
+        Stop { finish, native: Native::new(&reason, None) }
     }
 }
 

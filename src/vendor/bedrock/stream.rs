@@ -16,9 +16,9 @@
 //! without a reason was cut off. Exceptions never get here: the frames themselves say that they are some. Unknown events
 //! and deltas are ignored.
 
-use super::reply;
+use super::reply::{self, Stop};
 use crate::chat::Tally;
-use crate::chat::answer::{self, Delta, Finish, Head, Thought, Usage};
+use crate::chat::answer::{self, Delta, Head, Thought, Usage};
 use crate::chat::request::Delivery;
 use crate::chat::tally::Counted;
 use crate::json::{Doc, Value};
@@ -49,7 +49,7 @@ pub(super) struct Answering {
 /// Whether the model has said why it stops.
 enum Ending {
     Ahead,
-    Given(Finish),
+    Given(Stop),
 }
 
 /// The thinking blocks that have begun; the last is at `block`. They come one after the other.
@@ -177,10 +177,7 @@ impl Answering {
             "contentBlockStart" => self.begin_block(index()?, event.get("start"), out)?,
             "contentBlockDelta" => self.delta(index()?, event.get("delta").ok_or(BROKEN)?, out),
             "contentBlockStop" => self.end_block(index()?, out),
-            "messageStop" => {
-                let reason = event.text("stopReason");
-                self.ending = Ending::Given(reason.map_or(Finish::Stop, |reason| reply::reason_to_stop(&reason)));
-            }
+            "messageStop" => self.ending = Ending::Given(Stop::read(event)),
             "metadata" => self.usage = reply::usage(event).or(self.usage),
             _ => {}
         }
@@ -260,11 +257,9 @@ impl Answering {
         for call in std::mem::take(&mut self.open) {
             self.end_call(&call, out);
         }
-        let said = match self.ending {
-            Ending::Given(said) => said,
-            Ending::Ahead => Finish::Stop,
-        };
-        self.head.finish(reply::finish(said, self.calls), out);
+        if let Ending::Given(stop) = &self.ending {
+            self.head.finish_as(reply::finish(stop.finish, self.calls), &stop.native, out);
+        }
         if let Some(usage) = self.usage.filter(|_| self.delivery == (Delivery::Stream { usage: true })) {
             self.head.usage(&usage, out);
         }

@@ -2,7 +2,7 @@
 //!
 //! Gemini knows two roles that take turns, `user` and `model`, and a `systemInstruction` beside them. So system and
 //! developer messages are hoisted from wherever they stood, and neighbours of one role share a turn. The result of a tool
-//! belongs to the user's turn and names the function, not the call.
+//! belongs to the user's turn and names the function, not the call; what it holds besides text stands behind all results.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -125,7 +125,9 @@ impl<'r> Conversation<'r> {
     fn add_result(&mut self, message: Value<'r>, path: &str) -> Result<(), Unsupported> {
         let name = message.text("tool_call_id").and_then(|id| self.called.get(&id).copied());
         let name = name.ok_or_else(|| Unsupported::new(format!("{path}.tool_call_id")))?;
-        let response = response(message, path)?;
+        let said = parts::read(message, path, Parts::Any)?;
+        let (texts, others): (Vec<_>, Vec<_>) = said.into_iter().partition(|part| matches!(part, Part::Text(_)));
+        let response = response(message, &texts);
         let result = Piece::Result { name, response };
         match self.turns.last_mut() {
             // What the user said meanwhile comes behind all results.
@@ -135,6 +137,7 @@ impl<'r> Conversation<'r> {
             }
             _ => self.say(Role::User, vec![result]),
         }
+        self.say(Role::User, others.into_iter().map(Piece::Part).collect());
         Ok(())
     }
 
@@ -160,20 +163,20 @@ fn arguments(function: Value<'_>) -> Option<String> {
 
 /// What a tool said, as the text of a JSON object: its own, or one around the text, by the names that Gemini's page on
 /// `FunctionResponse` gives for output and errors.
-fn response(message: Value<'_>, path: &str) -> Result<String, Unsupported> {
+fn response(message: Value<'_>, texts: &[Part<'_>]) -> String {
     let mut said = String::new();
-    for part in parts::read(message, path, Parts::Text)? {
+    for part in texts {
         if let Part::Text(text) = part {
             said.push_str(&text.as_str().unwrap_or_default());
         }
     }
     let failed = message.get("is_error").and_then(Value::as_bool) == Some(true);
     let name = if failed { "error" } else { "output" };
-    Ok(object(&said).filter(|_| !failed).unwrap_or_else(|| {
+    object(&said).filter(|_| !failed).unwrap_or_else(|| {
         let mut w = Writer::default();
         w.object(|w| w.key(name).string(&said));
         String::from_utf8(w.finish()).unwrap_or_default()
-    }))
+    })
 }
 
 /// A text that is a JSON object, without the white space around it.
