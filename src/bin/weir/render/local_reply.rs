@@ -1,7 +1,10 @@
 //! Errors that Envoy writes itself: as JSON, in the shape of the surface that was called.
 //!
 //! The filter's own answers pass through here as well. They always have a content type when they come by and Envoy's
-//! never have, so that is how the two are told apart.
+//! never have, so that is how the two are told apart: by the first condition of all, as what is kept is answered in this
+//! way, too, and has no time for two dozen.
+
+use std::iter;
 
 use serde_json::{Value, json};
 use weir::refusal::anthropic_type;
@@ -18,38 +21,42 @@ pub fn as_json() -> Value {
         .iter()
         .map(|(condition, status)| of_messages(condition, *status, SPOKEN))
         .chain(of_others("true", SPOKEN));
-    json!({"mappers": silent.chain(spoken).collect::<Vec<_>>()})
+    let ours = json!({"filter": {"extension_filter": expression("'content-type' in response.headers")}});
+    let mappers: Vec<Value> = iter::once(ours).chain(silent).chain(spoken).collect();
+    json!({"mappers": mappers})
 }
 
 /// Anthropic's shape, with its word for a status.
 fn of_messages(condition: &str, status: u16, message: &str) -> Value {
     let error = json!({"type": anthropic_type(status), "message": message});
     let body = json!({"type": "error", "error": error, "request_id": "%REQ(X-REQUEST-ID)%"});
-    mapper(&[BY_ENVOY, condition, UNDER_MESSAGES], &body)
+    mapper(&format!("{condition} && {UNDER_MESSAGES}"), &body)
 }
 
 /// OpenAI's, and the plain one.
 fn of_others(condition: &str, message: &str) -> [Value; 2] {
     let of_openai = json!({"message": message, "type": "server_error", "param": null, "code": null});
     [
-        mapper(&[BY_ENVOY, condition, UNDER_V1], &json!({"error": of_openai})),
-        mapper(&[BY_ENVOY, condition], &json!({"error": message})),
+        mapper(&format!("{condition} && {UNDER_V1}"), &json!({"error": of_openai})),
+        mapper(condition, &json!({"error": message})),
     ]
 }
 
-fn mapper(conditions: &[&str], body: &Value) -> Value {
-    let filter = extension(
-        "envoy.access_loggers.extension_filters.cel",
-        "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
-        json!({"expression": conditions.join(" && ")}),
-    );
+fn mapper(condition: &str, body: &Value) -> Value {
     json!({
-        "filter": {"extension_filter": filter},
+        "filter": {"extension_filter": expression(condition)},
         "body_format_override": {"json_format": body, "content_type": "application/json"},
     })
 }
 
-const BY_ENVOY: &str = "!('content-type' in response.headers)";
+fn expression(condition: &str) -> Value {
+    extension(
+        "envoy.access_loggers.extension_filters.cel",
+        "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+        json!({"expression": condition}),
+    )
+}
+
 const UNDER_V1: &str = "request.path.startsWith('/v1/')";
 const UNDER_MESSAGES: &str = "(request.url_path == '/v1/messages' || request.url_path.startsWith('/v1/messages/'))";
 
