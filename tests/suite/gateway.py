@@ -271,8 +271,9 @@ class Gateway:
                    if known == name and set(labels.items()) <= set(having))
 
     def lines(self):
-        """The access log: an object for each request that is over, as soon as Envoy has written it."""
-        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        """The access log: an object for each request that is over, as soon as Envoy has written it, which may be by half."""
+        written, _, _ = self.log.read_text().rpartition("\n")
+        return [json.loads(line) for line in written.splitlines() if line.startswith("{")]
 
     def line(self, request_id):
         """The line of the request with this number."""
