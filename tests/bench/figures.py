@@ -8,6 +8,16 @@ BEGIN = "<!-- Made by `UPDATE=1 make bench`. -->"
 END = "<!-- The end of what is made. -->"
 FIGURES = ["requests_per_second", "cpu_us", "p50_us", "p99_us", "resident_mb"]
 
+GOALS = [
+    ("relay 1 KB", "cpu_ratio", 1.3),
+    ("relay 100 KB", "cpu_ratio", 2.0),
+    ("Anthropic", "cpu_ratio", 1.6),
+    ("L1 hit", "cpu_ratio", 0.8),
+    ("relay 1 KB, alone", "p50_added_us", 150),
+]
+"""At most this, of a row's figure."""
+CHUNK_GOAL = 1.3
+
 
 def summary(rows, results, about):
     """All that was measured, by row; a ratio is the median of the rounds' ratios, and so is a difference."""
@@ -61,7 +71,20 @@ def page(told):
                      "{cpu_ratio} times.".format(**told["chunk"]))
     if alone:
         parts.append(rows_page(alone, "one connection"))
+    if goals := goals_page(told):
+        parts.append(goals)
     return "\n\n".join(parts)
+
+
+def goals_page(told):
+    """What was aimed at, of what was measured."""
+    units = {"cpu_ratio": "CPU, times a bare Envoy", "p50_added_us": "us added to the p50"}
+    reached = [(f"{name}: {units[figure]}", goal, told["rows"][name][figure]) for name, figure, goal in GOALS
+               if figure in told["rows"].get(name, {})]
+    if told["chunk"]:
+        reached.append((f"a streamed chunk: {units['cpu_ratio']}", CHUNK_GOAL, told["chunk"]["cpu_ratio"]))
+    lines = [f"| {what} | {goal:g} | {measured:.4g} | {'yes' if measured <= goal else 'no'} |" for what, goal, measured in reached]
+    return "\n".join(["| goal | at most | measured | reached |", "|" + "---|" * 4, *lines]) if lines else ""
 
 
 def rows_page(rows, title):

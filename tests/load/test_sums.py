@@ -90,6 +90,7 @@ def test_a_page_has_another_middle():
     made = figures.page(figures.summary(rows, {"bare 1 KB": [figure(50)], "relay 1 KB": [figure(75)]}, about))
     page = f"before {figures.BEGIN} old {figures.END} after"
     assert "| relay 1 KB | 1000 | 75.0 | bare 1 KB | 1.50 |" in (new := figures.put(page, made))
+    assert "| relay 1 KB: CPU, times a bare Envoy | 1.3 | 1.5 | no |" in new
     assert new.startswith("before ") and new.endswith(" after") and "old" not in new
     assert figures.put(new, made) == new
     with pytest.raises(SystemExit):
