@@ -319,11 +319,21 @@ def chat(case, model, **fields):
     return {"model": model, "messages": [{"role": "user", "content": prompt}], **fields}
 
 
+FIRST = secrets.choice(range(10_000, 30_000))
+PORTS = itertools.cycle([*range(FIRST, 30_000), *range(10_000, FIRST)])
+"""Below those that the kernel gives to clients: one of them could take a port before the server it is meant for. Who else
+runs on this machine begins elsewhere."""
+
+
 def free_port():
-    """A port that was free just now; what is started next takes it."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    """A port that was free just now, and not given before; what is started next takes it."""
+    for port in PORTS:
+        with socket.socket() as sock:
+            try:
+                sock.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 def wait_for_port(port, process, seconds=20):
