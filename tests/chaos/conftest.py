@@ -15,7 +15,7 @@ from line import Line  # noqa: E402
 from storm import put  # noqa: E402
 
 CREDENTIAL = "sk-load"
-ROUTING = {"attempts": 3, "first_token_timeout": "500ms", "idle_timeout": "1s", "total_timeout": "5s"}
+ROUTING = {"attempts": 3, "first_token_timeout": "500ms", "answer_timeout": "500ms", "idle_timeout": "1s", "total_timeout": "5s"}
 
 
 @pytest.fixture(scope="session", autouse=True)
