@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from conftest import ROUTING
 from storm import storm
 
 
@@ -38,6 +39,17 @@ def test_another_vendor_is_alive(scene, rows, name):
     unharmed(kept[0])
     assert gateway.counted("api_gateway_attempts_total", vendor="b", outcome="ok") > 0 or "longer" in name
     assert gateway.counted("api_gateway_attempts_total", vendor="a", outcome="ok") > 0
+
+
+def test_a_slow_vendor_is_left(scene, rows):
+    """The others are asked in the order of the file; here, who does best."""
+    gateway = scene.gateway(routing=ROUTING | {"weights": {"cost": 1, "success": 1, "latency": 1}})
+    with storm(scene.load(gateway), "the same, and routing learns", rows) as kept:
+        scene.to_a.slow(0.15)
+        time.sleep(2)
+        scene.to_a.slow(0)
+    unharmed(kept[0])
+    assert kept[0].rate(kept[0].began + 1, kept[0].ended) > kept[0].before / 2, "who is slow is still asked"
 
 
 def test_a_vendor_comes_and_goes(scene, rows):
