@@ -348,7 +348,7 @@ pub struct Routing {
     /// Default: `2m`, or `total_timeout` if that is shorter
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer_timeout: Option<Span>,
-    /// How long a stream may be silent.
+    /// How long a stream may be silent, or as long as all attempts may take for their first tokens, if that is longer.
     pub idle_timeout: Span,
     /// How long a request may take in all; at most `24h`.
     pub total_timeout: Span,
