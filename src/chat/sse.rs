@@ -108,6 +108,7 @@ impl Decoder {
     fn field(&mut self, field: &str, value: &str) {
         match field {
             "data" => {
+                self.data.reserve(value.len() + 1);
                 self.data.push_str(value);
                 self.data.push('\n');
             }

@@ -69,7 +69,8 @@ impl std::error::Error for Error {}
 
 /// Checks the text and lists its values in order of appearance.
 pub(super) fn nodes(text: &str) -> Result<Vec<Node>, Error> {
-    let mut parser = Parser { text, at: 0, nodes: Vec::with_capacity(text.len() / 16 + 4), open: Vec::new() };
+    let mut parser =
+        Parser { text, at: 0, nodes: Vec::with_capacity(text.len() / 16 + 16), open: Vec::with_capacity(8) };
     match parser.document() {
         Ok(()) => Ok(parser.nodes),
         Err(why) => Err(Error::at(text, parser.at, why)),
@@ -169,17 +170,21 @@ impl Parser<'_> {
 
     fn refuse_duplicates(&self, first: usize) -> Result<(), Why> {
         const FEW: usize = 12;
-        let mut names: Vec<&str> = Vec::new();
+        let (mut names, mut count) = ([""; FEW], 0);
         let mut seen = HashSet::new();
         let mut at = first;
         while let Some(name) = self.nodes.get(at) {
             let raw = self.text.get(name.start as usize..name.end as usize).unwrap_or_default();
-            if name.kind == Kind::Escaped || names.len() == FEW {
-                seen.extend(names.drain(..).map(unescaped));
+            if name.kind == Kind::Escaped || count == FEW {
+                seen.extend(names.iter().take(count).map(|known| unescaped(known)));
+                count = 0;
             }
             let fresh = if seen.is_empty() && name.kind == Kind::Plain {
-                let fresh = !names.contains(&raw);
-                names.push(raw);
+                let fresh = names.iter().take(count).all(|known| *known != raw);
+                if let Some(place) = names.get_mut(count) {
+                    *place = raw;
+                    count += 1;
+                }
                 fresh
             } else {
                 seen.insert(unescaped(raw))
