@@ -1,5 +1,6 @@
 """Routing that learns: two vendors serve a model, one cheaper, and what happens to them moves the traffic."""
 
+import threading
 import time
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ import pytest
 
 import load
 from conftest import Setting
+from gateway import until
 from scripts import Pause, answer, fail
 
 CONNECTIONS = 16
@@ -49,9 +51,22 @@ class Pair:
                 return took + 0.5
         pytest.fail(f"not within {seconds} s")
 
-    def under_load(self, seconds, during):
+    def await_news(self):
+        """Until both are known: whoever costs more is only asked now and then."""
+        assert until(lambda: min(self.calls().values()) >= 3, 15), self.calls()
+
+    def under_load(self, during):
+        """As long as it lasts."""
+        ended = threading.Event()
+
+        def and_no_longer():
+            try:
+                during()
+            finally:
+                ended.set()
+
         body = {"model": "pair", "messages": [{"role": "user", "content": self.case.prompt}], "max_tokens": 20}
-        account = load.run([self.gateway], self.gateway.key, body, CONNECTIONS, seconds, during)
+        account = load.run([self.gateway], self.gateway.key, body, CONNECTIONS, 55, and_no_longer, ended=ended)
         assert not account.broken and set(account.statuses) == {200}, (account.statuses, account.broken[:3])
         return account
 
@@ -78,7 +93,7 @@ def test_a_vendor_that_fails_is_left_within_two_seconds_and_found_again_within_t
     seen = {}
 
     def during():
-        time.sleep(1)
+        pair.await_news()
         seen["before"] = pair.share("first", 1)
         pair.moods["first"].script = fail(500)
         time.sleep(2)
@@ -86,7 +101,7 @@ def test_a_vendor_that_fails_is_left_within_two_seconds_and_found_again_within_t
         pair.moods["first"].script = answer()
         seen["back"] = pair.await_share("first", lambda share: share > seen["before"] * 0.8, 30)
 
-    pair.under_load(35, during)
+    pair.under_load(during)
     print(seen)
     # On a busy machine the dearer vendor may seem the faster one.
     assert seen["before"] > 0.2 and seen["failing"] < 0.02, seen
@@ -96,11 +111,11 @@ def test_traffic_leaves_a_vendor_that_slows_down_tenfold_within_five_seconds(pai
     seen = {}
 
     def during():
-        time.sleep(1)
+        pair.await_news()
         seen["before"] = pair.share("first", 1)
         pair.moods["first"].pause *= 10
         seen["left"] = pair.await_share("first", lambda share: share < 0.2, 5)
 
-    pair.under_load(8, during)
+    pair.under_load(during)
     print(seen)
     assert seen["before"] > 0.25, seen
