@@ -264,6 +264,7 @@ def test_errors_of_envoys_own_have_anthropics_shape(gateway, path, headers, stat
     assert said["error"]["message"]
     other = gateway.send("POST", path.replace("/v1/messages", "/v1/messages2"), b"", headers).json
     assert set(other["error"]) == {"message", "type", "param", "code"}
+    assert other["error"]["type"] == "invalid_request_error", "it is the client's mistake"
 
 
 HI = [{"role": "user", "content": "x"}]

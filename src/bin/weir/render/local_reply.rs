@@ -7,22 +7,25 @@
 use std::iter;
 
 use serde_json::{Value, json};
-use weir::refusal::anthropic_type;
+use weir::refusal::{INVALID, SERVER, anthropic_type};
 
 use super::extension;
 
 /// How Envoy's own replies are rewritten; the first condition that holds decides.
 pub fn as_json() -> Value {
+    let ours = json!({"filter": {"extension_filter": expression("'content-type' in response.headers")}});
     let silent = SILENT.iter().flat_map(|(details, status, message)| {
         let condition = format!("response.code_details == '{details}'");
-        [of_messages(&condition, *status, message)].into_iter().chain(of_others(&condition, message))
+        [of_messages(&condition, *status, message), of_v1(&condition, *status, message), plain(&condition, message)]
     });
-    let spoken = STATUSES
-        .iter()
-        .map(|(condition, status)| of_messages(condition, *status, SPOKEN))
-        .chain(of_others("true", SPOKEN));
-    let ours = json!({"filter": {"extension_filter": expression("'content-type' in response.headers")}});
-    let mappers: Vec<Value> = iter::once(ours).chain(silent).chain(spoken).collect();
+    let spoken = [
+        STATUSES.iter().map(|(condition, status)| of_messages(condition, *status, SPOKEN)).collect(),
+        [("response.code >= 500", 500), ("true", 400)]
+            .map(|(condition, status)| of_v1(condition, status, SPOKEN))
+            .to_vec(),
+        vec![plain("true", SPOKEN)],
+    ];
+    let mappers: Vec<Value> = iter::once(ours).chain(silent).chain(spoken.concat()).collect();
     json!({"mappers": mappers})
 }
 
@@ -33,13 +36,15 @@ fn of_messages(condition: &str, status: u16, message: &str) -> Value {
     mapper(&format!("{condition} && {UNDER_MESSAGES}"), &body)
 }
 
-/// OpenAI's, and the plain one.
-fn of_others(condition: &str, message: &str) -> [Value; 2] {
-    let of_openai = json!({"message": message, "type": "server_error", "param": null, "code": null});
-    [
-        mapper(&format!("{condition} && {UNDER_V1}"), &json!({"error": of_openai})),
-        mapper(condition, &json!({"error": message})),
-    ]
+/// OpenAI's.
+fn of_v1(condition: &str, status: u16, message: &str) -> Value {
+    let whose = if status < 500 { INVALID } else { SERVER };
+    let error = json!({"message": message, "type": whose, "param": null, "code": null});
+    mapper(&format!("{condition} && {UNDER_V1}"), &json!({"error": error}))
+}
+
+fn plain(condition: &str, message: &str) -> Value {
+    mapper(condition, &json!({"error": message}))
 }
 
 fn mapper(condition: &str, body: &Value) -> Value {
@@ -72,7 +77,7 @@ const SILENT: &[(&str, u16, &str)] = &[
     ("cluster_not_found", 503, "the gateway chose a vendor that is not configured"),
 ];
 
-/// Statuses of the others for which Anthropic has different words. OpenAI's shape says what Envoy says of all of them.
+/// Statuses of the others for which Anthropic has different words. OpenAI has one for the client's mistakes and one for ours.
 const STATUSES: &[(&str, u16)] = &[
     ("response.code == 404", 404),
     ("response.code == 413", 413),
